@@ -1,0 +1,1 @@
+"""Forges: where repositories, work trees and pull requests live."""

@@ -1,0 +1,1 @@
+"""Language models: Anthropic, OpenAI and all that speak its Chat Completions, and a script."""

@@ -1,0 +1,1 @@
+SELECT juggernaut.idle_v1($1, $2)

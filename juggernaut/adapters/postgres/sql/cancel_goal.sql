@@ -1,0 +1,1 @@
+SELECT cancel_goal($1::uuid, $2::text);

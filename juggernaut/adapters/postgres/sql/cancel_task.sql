@@ -1,0 +1,1 @@
+SELECT cancel_task($1::uuid, $2::text);

@@ -1,0 +1,1 @@
+SELECT juggernaut.still_held_v1($1, $2, $3) AS landed

@@ -1,0 +1,1 @@
+SELECT reject_task($1::uuid, $2::text);

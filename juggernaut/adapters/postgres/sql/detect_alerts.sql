@@ -1,0 +1,1 @@
+SELECT juggernaut.detect_v1() AS counts

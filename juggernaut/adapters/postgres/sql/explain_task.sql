@@ -1,0 +1,1 @@
+SELECT reason, owner, deadline FROM why($1);

@@ -1,0 +1,1 @@
+SELECT juggernaut.fail_v1($1, $2, $3, $4, $5, $6) AS status

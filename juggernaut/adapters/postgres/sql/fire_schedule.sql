@@ -1,0 +1,1 @@
+SELECT juggernaut.fire_schedule_v1($1, $2, $3) AS landed

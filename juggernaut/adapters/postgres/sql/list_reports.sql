@@ -1,0 +1,1 @@
+SELECT id, title, created_at, task_id, facts FROM reports ORDER BY id DESC LIMIT $1;

@@ -1,0 +1,1 @@
+SELECT pause_swarm($1::text, $2::text);

@@ -1,0 +1,1 @@
+SELECT juggernaut.goal_story_v1($1, $2, $3) AS story

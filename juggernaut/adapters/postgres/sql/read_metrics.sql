@@ -1,0 +1,1 @@
+SELECT juggernaut.metrics_v1($1) AS metrics

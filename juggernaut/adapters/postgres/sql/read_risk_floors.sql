@@ -1,0 +1,1 @@
+SELECT task_type, risk_floor FROM juggernaut.task_types

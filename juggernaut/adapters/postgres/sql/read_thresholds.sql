@@ -1,0 +1,1 @@
+SELECT name, value::float8 AS value FROM juggernaut.thresholds

@@ -1,0 +1,1 @@
+SELECT juggernaut.release_v1($1, $2, $3, $4) AS landed

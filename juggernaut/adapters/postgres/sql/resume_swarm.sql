@@ -1,0 +1,1 @@
+SELECT resume_swarm($1::text);

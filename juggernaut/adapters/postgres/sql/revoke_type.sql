@@ -1,0 +1,1 @@
+SELECT revoke_capability($1::text, $2::text);

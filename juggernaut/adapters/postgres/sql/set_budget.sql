@@ -1,0 +1,1 @@
+SELECT set_budget($1::text, $2::numeric);

@@ -1,0 +1,1 @@
+SELECT juggernaut.settle_v1($1, $2, $3) AS landed

@@ -1,0 +1,1 @@
+SELECT juggernaut.settle_goals_v1() AS counts

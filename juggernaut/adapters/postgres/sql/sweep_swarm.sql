@@ -1,0 +1,1 @@
+SELECT juggernaut.sweep_v1() AS counts

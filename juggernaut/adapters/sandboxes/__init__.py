@@ -1,0 +1,1 @@
+"""Sandboxes: where commands of untrusted origin run, from bare to bubblewrap."""

@@ -1,0 +1,1 @@
+"""Assembles the parts into programs: settings, wiring and the command line."""

@@ -1,0 +1,126 @@
+"""`juggernaut goal`: what people want, and how far it is."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
+from juggernaut.app.cli.people import LimitOption, ask, short
+from juggernaut.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from juggernaut.adapters.postgres.board import Board, Row
+
+COLUMNS = ("goal_id", "title", "status", "tasks", "completed", "failed", "percent", "cost_usd")
+TASK_COLUMNS = ("id", "task_type", "status", "title", "reason")
+TASKS_SHOWN = 200
+
+goal = typer.Typer(no_args_is_help=True, help="Goals: add, list, show, cancel.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(goal, name="goal")
+
+
+@goal.command("add")
+def add(
+    title: Annotated[str, typer.Argument(help="What you want, in one line.")],
+    description: Annotated[str, typer.Option("--description", "-d", help="Details.")] = "",
+    repo: Annotated[
+        str | None, typer.Option("--repo", help="Repository; the default is GITHUB_REPO.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="USD", help="Most that it may cost.")
+    ] = None,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Add a goal; the orchestrator turns it into tasks.
+
+    Example: `juggernaut goal add "shorten() respects its limit" --budget 2.50`
+    """
+
+    async def work(board: Board) -> Row:
+        """Add it and read it back."""
+        made = await board.only("add_goal", title, description, repo, money(budget))
+        return await board.only("show_goal", made["id"])
+
+    emit_one(ask(dsn, work), json)
+
+
+@goal.command("list")
+def list_goals(
+    status: Annotated[str | None, typer.Option("--status", help="Only this status.")] = None,
+    limit: LimitOption = 50,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """List goals with their progress, the newest first.
+
+    Example: `juggernaut goal list --status active --json`
+    """
+    rows = ask(dsn, lambda board: board.rows("list_goals", status, limit))
+    emit(rows if json else short(rows, "goal_id"), COLUMNS, json, "goals")
+
+
+@goal.command("show")
+def show(
+    start: Annotated[str, typer.Argument(metavar="ID", help="The id, or the start of it.")],
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Show a goal, its tasks and what it cost.
+
+    Example: `juggernaut goal show 3f2a`
+    """
+
+    async def work(board: Board) -> tuple[Row, list[Row]]:
+        """Read the goal and its tasks."""
+        found = await board.goal_id(start)
+        tasks = await board.rows("list_tasks", None, None, found, TASKS_SHOWN)
+        return await board.only("show_goal", found), tasks
+
+    row, tasks = ask(dsn, work)
+    if json:
+        emit_one({**row, "task_rows": tasks}, json)
+        return
+    emit_one(row)
+    emit(short(tasks, "id"), TASK_COLUMNS, title="tasks")
+
+
+@goal.command("cancel")
+def cancel(
+    start: Annotated[str, typer.Argument(metavar="ID", help="The id, or the start of it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Cancel a goal and every task of it that is still open.
+
+    Example: `juggernaut goal cancel 3f2a --reason "done by hand"`
+    """
+
+    async def work(board: Board) -> Row:
+        """Cancel it and read it back."""
+        found = await board.goal_id(start)
+        await board.row("cancel_goal", found, reason)
+        return await board.only("show_goal", found)
+
+    emit_one(ask(dsn, work), json)
+
+
+def money(text: str | None) -> Decimal | None:
+    """Read an amount of US dollars; InvalidInput when it is none."""
+    if text is None:
+        return None
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        raise InvalidInput(f"{text!r} is no amount of US dollars: write it like 2.50") from None
+    if not amount.is_finite() or amount < 0:
+        raise InvalidInput(f"{text!r} is no amount of US dollars: it must be 0 or more")
+    return amount

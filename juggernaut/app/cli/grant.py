@@ -1,0 +1,87 @@
+"""`grant`, `budget`, `pause`, `resume`: what an operator allows the swarm to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from juggernaut.app.cli.goals import money
+from juggernaut.app.cli.output import DsnOption, JsonFlag, emit
+from juggernaut.app.cli.people import ask
+
+if TYPE_CHECKING:
+    from juggernaut.adapters.postgres.board import Board, Row
+
+SPEND_COLUMNS = ("scope", "cap_usd", "spent_usd", "reserved_usd", "left_usd", "resets")
+
+ScopeArgument = Annotated[
+    str, typer.Argument(help="`all`, a worker type, a task type, or what `budget` lists.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("grant")(grant)
+    app.command("budget")(budget)
+    app.command("pause")(pause)
+    app.command("resume")(resume)
+
+
+def grant(
+    worker_type: Annotated[str, typer.Argument(help="Worker type, for instance executor.")],
+    task_type: Annotated[str, typer.Argument(help="Task type, for instance code.")],
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take it away instead.")] = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Let workers of a type claim tasks of a type.
+
+    Example: `juggernaut grant auditor verification`
+    """
+    query = "revoke_type" if revoke else "grant_type"
+    ask(dsn, lambda board: board.rows(query, worker_type, task_type))
+    typer.echo(f"{worker_type} {'may no longer' if revoke else 'may'} claim {task_type} tasks")
+
+
+def budget(
+    scope: Annotated[str | None, typer.Argument(help="Purse to set, for instance day.")] = None,
+    usd: Annotated[str | None, typer.Argument(help="New cap in US dollars.")] = None,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Show the purses, or set the cap of one.
+
+    Example: `juggernaut budget day 5.00`
+    """
+    if scope is not None and usd is None:
+        raise typer.BadParameter("give the new cap too, for instance `juggernaut budget day 5.00`")
+
+    async def work(board: Board) -> list[Row]:
+        """Set it if asked to, and read them all."""
+        if scope is not None:
+            await board.rows("set_budget", scope, money(usd))
+        return await board.rows("list_spend")
+
+    emit(ask(dsn, work), SPEND_COLUMNS, json, "spend")
+
+
+def pause(
+    scope: ScopeArgument = "all",
+    reason: Annotated[str, typer.Option("--reason", help="Why; `why_idle` shows it.")] = "",
+    dsn: DsnOption = None,
+) -> None:
+    """Stop new claims; running attempts end by themselves.
+
+    Example: `juggernaut pause all --reason "release week"`
+    """
+    ask(dsn, lambda board: board.rows("pause_swarm", scope, reason))
+    typer.echo(f"paused: {scope}")
+
+
+def resume(scope: ScopeArgument = "all", dsn: DsnOption = None) -> None:
+    """Let claims go on.
+
+    Example: `juggernaut resume all`
+    """
+    ask(dsn, lambda board: board.rows("resume_swarm", scope))
+    typer.echo(f"resumed: {scope}")

@@ -1,0 +1,68 @@
+"""`juggernaut login`: database logins for workers, approvers and readers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from juggernaut.app.cli.output import DsnOption, JsonFlag, database_url, emit, emit_one, run_async
+
+NameArgument = Annotated[str, typer.Argument(help="The login: a-z, 0-9 and _.")]
+KindArgument = Annotated[str, typer.Argument(help="worker, approver or reader.")]
+
+
+def create(
+    kind: KindArgument, name: NameArgument, json: JsonFlag = False, dsn: DsnOption = None
+) -> None:
+    """Create a login and write its URL, alone, to standard output.
+
+    Example: `export WORKER_DATABASE_URL=$(juggernaut login create worker swarm)`
+    """
+
+    async def work() -> str:
+        """Create it."""
+        from juggernaut.app.logins import create_login
+
+        return await create_login(database_url(dsn), kind, name)
+
+    url = run_async(work())
+    if json:
+        emit_one({"name": name, "kind": kind, "url": url}, json)
+    else:
+        sys.stdout.write(url + "\n")
+
+
+def list_all(json: JsonFlag = False, dsn: DsnOption = None) -> None:
+    """List the logins."""
+
+    async def work() -> list[dict[str, object]]:
+        """Ask for them."""
+        from juggernaut.app.logins import list_logins
+
+        return await list_logins(database_url(dsn))
+
+    emit(run_async(work()), ["name", "kind", "connections"], json, "logins")
+
+
+def drop(name: NameArgument, dsn: DsnOption = None) -> None:
+    """Drop a login; what it wrote stays."""
+
+    async def work() -> None:
+        """Drop it."""
+        from juggernaut.app.logins import drop_login
+
+        await drop_login(database_url(dsn), name)
+
+    run_async(work())
+    sys.stderr.write(f"dropped {name}\n")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    family = typer.Typer(help="Database logins.", no_args_is_help=True)
+    family.command("create")(create)
+    family.command("list")(list_all)
+    family.command("drop")(drop)
+    app.add_typer(family, name="login")

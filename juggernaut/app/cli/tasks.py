@@ -1,0 +1,198 @@
+"""`juggernaut task`: one row of governance_tasks, from adding to asking why it waits."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
+from juggernaut.app.cli.people import LimitOption, ask, short
+from juggernaut.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from juggernaut.adapters.postgres.board import Board, Row
+
+COLUMNS = ("id", "task_type", "priority", "status", "risk_level", "worker", "title", "reason")
+WHY_COLUMNS = ("reason", "owner", "deadline")
+LOG_COLUMNS = ("created_at", "level", "worker_id", "action", "message")
+LOGS_SHOWN = 20
+CHECK_MARK = " :: "
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id, or the start of it.")]
+
+task = typer.Typer(no_args_is_help=True, help="Tasks: add, list, show, cancel, retry, why.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.add_typer(task, name="task")
+
+
+@task.command("add")
+def add(
+    title: Annotated[str, typer.Argument(help="What is to be done, in one line.")],
+    task_type: Annotated[str, typer.Option("--type", help="code, test, command, report, ...")],
+    description: Annotated[str, typer.Option("--description", "-d", help="Details.")] = "",
+    criterion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--criterion",
+            help="What must be true at the end; repeat it. `TEXT :: COMMAND` names its proof.",
+        ),
+    ] = None,
+    priority: Annotated[str, typer.Option(help="critical, high, medium or low")] = "medium",
+    risk: Annotated[str, typer.Option(help="low, medium, high or critical")] = "low",
+    repo: Annotated[str | None, typer.Option(help="Repository; default GITHUB_REPO.")] = None,
+    goal: Annotated[str | None, typer.Option(help="Goal it belongs to.", metavar="ID")] = None,
+    command: Annotated[
+        str | None, typer.Option(help="The command of a `command` task.", metavar="COMMAND")
+    ] = None,
+    needs: Annotated[
+        list[str] | None, typer.Option("--needs", help="Task to wait for; repeat.", metavar="ID")
+    ] = None,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Add a task.
+
+    Example: `juggernaut task add "Fix shorten()" --type code --criterion
+    "the tests pass :: python -m unittest -q"`
+    """
+
+    async def work(board: Board) -> Row:
+        """Add it and read it back."""
+        belongs = await board.goal_id(goal) if goal else None
+        payload = {"command": words(command)} if command else {}
+        wanted = [criterion_row(text) for text in criterion or []]
+        first = [await board.task_id(start) for start in needs or []]
+        made = await board.only(
+            "add_task",
+            *(title, description, task_type, priority, risk, wanted, repo, belongs, payload),
+            first,
+        )
+        return await board.only("show_task", made["id"])
+
+    emit_one(ask(dsn, work), json)
+
+
+@task.command("list")
+def list_tasks(
+    status: Annotated[str | None, typer.Option("--status", help="Only this status.")] = None,
+    task_type: Annotated[str | None, typer.Option("--type", help="Only this type.")] = None,
+    goal: Annotated[str | None, typer.Option(help="Only of this goal.", metavar="ID")] = None,
+    limit: LimitOption = 50,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """List tasks, the newest first.
+
+    Example: `juggernaut task list --status failed --json`
+    """
+
+    async def work(board: Board) -> list[Row]:
+        """Read the rows."""
+        belongs = await board.goal_id(goal) if goal else None
+        return await board.rows("list_tasks", status, task_type, belongs, limit)
+
+    rows = ask(dsn, work)
+    emit(rows if json else short(rows, "id"), COLUMNS, json, "tasks")
+
+
+@task.command("show")
+def show(start: IdArgument, json: JsonFlag = False, dsn: DsnOption = None) -> None:
+    """Show a task with its proof and its latest log lines.
+
+    Example: `juggernaut task show 9c41`
+    """
+
+    async def work(board: Board) -> Row:
+        """Read all that belongs to the task."""
+        found = await board.task_id(start)
+        row = await board.only("show_task", found)
+        logs = await board.rows("list_logs", found, None, LOGS_SHOWN)
+        return {**row, "proof": await board.row("show_proof", found), "logs": logs}
+
+    row = ask(dsn, work)
+    if json:
+        emit_one(row, json)
+        return
+    logs, proof = row.pop("logs"), row.pop("proof")
+    emit_one({name: value for name, value in row.items() if value is not None})
+    if isinstance(proof, dict):
+        emit_one({f"proof {name}": proof[name] for name in ("kind", "facts", "merged_sha")})
+        verdicts = proof["verdicts"]
+        emit(verdicts if isinstance(verdicts, list) else [], ("verdict", "text"), title="verdicts")
+    emit(logs if isinstance(logs, list) else [], LOG_COLUMNS, title="log")
+
+
+@task.command("cancel")
+def cancel(
+    start: IdArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept.")],
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Cancel a task that is not finished.
+
+    Example: `juggernaut task cancel 9c41 --reason "no longer wanted"`
+    """
+    emit_one(ask(dsn, lambda board: decide(board, "cancel_task", start, reason)), json)
+
+
+@task.command("retry")
+def retry(
+    start: IdArgument,
+    note: Annotated[str, typer.Option("--note", help="What is different now.")] = "",
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Let a failed or blocked task run again.
+
+    Example: `juggernaut task retry 9c41 --note "the server is back"`
+    """
+    emit_one(ask(dsn, lambda board: decide(board, "retry_task", start, note)), json)
+
+
+@task.command("why")
+def why(start: IdArgument, json: JsonFlag = False, dsn: DsnOption = None) -> None:
+    """Say why a task does not move, who has the next step, and until when.
+
+    Example: `juggernaut task why 9c41`
+    """
+
+    async def work(board: Board) -> list[Row]:
+        """Ask the database."""
+        return await board.rows("explain_task", await board.task_id(start))
+
+    emit(ask(dsn, work), WHY_COLUMNS, json, "why")
+
+
+async def decide(board: Board, query: str, start: str, text: str) -> Row:
+    """Call a function for people on one task; give the task as it stands then."""
+    found = await board.task_id(start)
+    await board.rows(query, found, text)
+    row = await board.only("show_task", found)
+    kept = ("id", "title", "status", "approved_by", "blocked_reason", "error_message")
+    return {name: row.get(name) for name in kept}
+
+
+def criterion_row(text: str) -> dict[str, object]:
+    """Read `TEXT` or `TEXT :: COMMAND`.
+
+    >>> criterion_row("it works :: make test")
+    {'text': 'it works', 'check': ['make', 'test']}
+    """
+    said, mark, command = text.rpartition(CHECK_MARK)
+    if not mark:
+        return {"text": text}
+    return {"text": said.strip(), "check": words(command)}
+
+
+def words(command: str) -> list[str]:
+    """Split a command as a shell would; no shell ever runs it."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InvalidInput(f"the command {command!r} cannot be read: {error}") from None

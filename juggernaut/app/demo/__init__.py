@@ -1,0 +1,1 @@
+"""The demo: one goal, from words to a merged commit, on this machine alone."""

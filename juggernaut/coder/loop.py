@@ -1,0 +1,91 @@
+"""The built-in code agent: ask, use the tools that the model asks for, show it what they gave.
+
+It ends when the model calls finish after having done something, or when a bound is reached. What
+it says is never evidence: the caller measures the work tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from juggernaut.coder.conversation import Conversation
+from juggernaut.coder.paths import WorkTree
+from juggernaut.coder.tools import FINISH, Toolbox, Used
+from juggernaut.domain import limits
+from juggernaut.domain.model import AgentRequest, AgentResult, StopReason, ToolCall
+from juggernaut.ports import Asker, Sandbox
+
+NUDGE: Final = "You called no tool. Go on with the tools; when the work is done, call finish."
+SHORTER: Final = (
+    "Your reply was cut off at the length limit and nothing of it was done. Be shorter: one small"
+    " edit or one call at a time."
+)
+TOO_MANY: Final = (
+    f"not done: at most {limits.TOOL_CALLS_PER_TURN} calls in one turn; repeat it in the next"
+)
+NOT_YET: Final = "not finished: another call of this turn failed; look at its result first"
+CLAIMED: Final = "claimed success without using a tool"
+REPEATED: Final = (
+    "You made the same call several times with the same result. Do something else, or call finish"
+    " and say what is in the way."
+)
+
+
+class BuiltinAgent:
+    """Works in a tree with seven tools and any language model that can call them."""
+
+    @property
+    def name(self) -> str:
+        """Give the name that stands in evidence and logs."""
+        return "builtin"
+
+    async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
+        """Work until finished or at a bound; errors of the model and the purse are raised."""
+        talk = Conversation(request)
+        tools = Toolbox(WorkTree(Path(request.worktree)), sandbox)
+        try:
+            async with asyncio.timeout(request.timeout_seconds) as limit:
+                return await self._work(talk, tools, ask)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return talk.ended(f"out of time after {request.timeout_seconds:g} s")
+
+    async def _work(self, talk: Conversation, tools: Toolbox, ask: Asker) -> AgentResult:
+        """Take turn after turn; each either ends the work or adds to the conversation."""
+        while talk.turns_left > 0:
+            reply = await ask(talk.request())
+            talk.hear(reply)
+            if reply.stop is StopReason.LENGTH:
+                end = talk.warn_once("cut", SHORTER, "replies are too long")
+            elif not reply.tool_calls:
+                reason = "stopped without finishing" if talk.tool_uses else CLAIMED
+                end = talk.warn_once("silent", NUDGE, reason)
+            else:
+                end = await self._use_tools(talk, tools, reply.tool_calls)
+            if end is not None:
+                return end
+        return talk.ended(f"out of turns after {talk.turns}")
+
+    async def _use_tools(
+        self, talk: Conversation, tools: Toolbox, calls: tuple[ToolCall, ...]
+    ) -> AgentResult | None:
+        """Do the calls of one turn in order; finish counts only if the others went well."""
+        talk.settle()
+        failed = False
+        for place, call in enumerate(calls):
+            if place >= limits.TOOL_CALLS_PER_TURN:
+                used = Used(TOO_MANY, is_error=True)
+            elif call.name == FINISH and failed:
+                used = Used(NOT_YET, is_error=True)
+            else:
+                used = await tools.use(call)
+            if call.name == FINISH and not used.is_error:
+                return talk.ended("finished" if talk.tool_uses else CLAIMED, summary=used.plain)
+            failed = failed or used.is_error
+            talk.show(call, used)
+        if talk.repeats():
+            return talk.warn_once("repeats", REPEATED, "repeats itself")
+        return None

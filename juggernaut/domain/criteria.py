@@ -1,0 +1,81 @@
+"""Verdicts: one per acceptance criterion, from how its check ended and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from juggernaut.domain.digest import text_digest
+from juggernaut.domain.limits import EXCERPT_CHARS
+from juggernaut.domain.model import (
+    CommandResult,
+    Criterion,
+    CriterionVerdict,
+    Json,
+    Verdict,
+)
+from juggernaut.domain.redact import scrub, shorten
+
+SHOWN_PARTS: Final = 20
+SHOWN_PART_CHARS: Final = 400
+
+
+def passed(result: CommandResult) -> bool:
+    """Say whether a check succeeded: it ended in time, with exit code 0."""
+    return result.exit_code == 0 and not result.timed_out
+
+
+def run_facts(result: CommandResult) -> dict[str, object]:
+    """Give the facts of one command: what ran, how it ended, a digest and an excerpt."""
+    return {
+        "command": [shorten(part, SHOWN_PART_CHARS) for part in result.argv[:SHOWN_PARTS]],
+        "exit_code": result.exit_code,
+        "timed_out": result.timed_out,
+        "seconds": round(result.seconds, 2),
+        "output_digest": text_digest(result.output),
+        "excerpt": scrub(result.output, limit=EXCERPT_CHARS),
+    }
+
+
+def judge(
+    criterion: Criterion, head: CommandResult | None, base: CommandResult | None = None
+) -> CriterionVerdict:
+    """Judge one criterion by its check at the head; without a check nobody can tell."""
+    if criterion.check is None or head is None:
+        return CriterionVerdict(criterion.number, Verdict.UNKNOWN, {"why": "it has no check"})
+    facts = run_facts(head)
+    if base is not None:
+        facts["met_at_base"] = passed(base)
+        facts["exit_code_at_base"] = base.exit_code
+    verdict = Verdict.MET if passed(head) else Verdict.UNMET
+    return CriterionVerdict(criterion.number, verdict, facts)
+
+
+def accepted_numbers(payload: Json) -> frozenset[int]:
+    """Give the numbers of the criteria that a person accepted, as the database reports them."""
+    given = payload.get("accepted_criteria")
+    if not isinstance(given, list | tuple):
+        return frozenset()
+    return frozenset(n for n in given if isinstance(n, int) and not isinstance(n, bool))
+
+
+def first_unknown(
+    verdicts: Iterable[CriterionVerdict], accepted: frozenset[int]
+) -> CriterionVerdict | None:
+    """Give the first verdict that a person has to give, if there is one."""
+    for verdict in verdicts:
+        if verdict.verdict is Verdict.UNKNOWN and verdict.number not in accepted:
+            return verdict
+    return None
+
+
+def explain_unmet(criteria: Sequence[Criterion], verdicts: Iterable[CriterionVerdict]) -> str:
+    """Describe the unmet criteria with the end of their output; empty when there is none."""
+    texts = {criterion.number: criterion.text for criterion in criteria}
+    found = [
+        f"criterion {verdict.number} ({texts.get(verdict.number, '')[:200]}) is unmet:"
+        f" exit code {verdict.facts.get('exit_code')}\n{verdict.facts.get('excerpt', '')}"
+        for verdict in verdicts
+        if verdict.verdict is Verdict.UNMET
+    ]
+    return "\n".join(found)

@@ -1,0 +1,236 @@
+"""Risk: the highest of what is declared and of every floor. Nothing lowers it.
+
+    risk = max(declared, task type, payload commands, effects, paths, words)
+
+Floors come from config/policy.yaml and, for task types, from the database. Free text can only
+raise the risk: a task that says "this is low risk" changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from juggernaut.domain.digest import digest_of
+from juggernaut.domain.errors import ConfigError, InvalidInput
+from juggernaut.domain.model import Digest, Json, Risk, Task, highest
+from juggernaut.domain.schema import check_schema
+
+_RULES = {
+    "type": "array",
+    "maxItems": 200,
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name", "risk", "match"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 100},
+            "risk": {"type": "string", "enum": [risk.value for risk in Risk]},
+            "match": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "minLength": 1, "maxLength": 200},
+            },
+        },
+    },
+}
+POLICY_SCHEMA: Json = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["version", "task_types", "documents", "effects", "paths", "commands", "words"],
+    "properties": {
+        "version": {"type": "integer", "minimum": 1},
+        "task_types": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        "documents": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        "effects": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["push", "pull", "merge", "command"],
+            "properties": {
+                kind: {"type": "string", "enum": [risk.value for risk in Risk]}
+                for kind in ("push", "pull", "merge", "command")
+            },
+        },
+        "paths": _RULES,
+        "commands": _RULES,
+        "words": _RULES,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named floor: what matches any of the patterns has at least this risk."""
+
+    name: str
+    risk: Risk
+    match: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """config/policy.yaml, checked; `version` names its number and its bytes."""
+
+    version: str
+    task_types: tuple[str, ...]
+    documents: tuple[str, ...]
+    effects: Mapping[str, Risk]
+    paths: tuple[Rule, ...]
+    commands: tuple[Rule, ...]
+    words: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A risk and the floors that made it, each as one readable line."""
+
+    risk: Risk
+    factors: tuple[str, ...]
+
+
+def read_policy(raw: Json) -> Policy:
+    """Read a policy from its YAML form; raises ConfigError naming the wrong key."""
+    try:
+        check_schema(raw, POLICY_SCHEMA, "the policy")
+        version: Digest = digest_of(raw)
+    except InvalidInput as error:
+        raise ConfigError(f"policy.yaml: {error}") from error
+    effects = raw["effects"]
+    return Policy(
+        version=f"{raw['version']}:{version[:12]}",
+        task_types=_texts(raw["task_types"]),
+        documents=_texts(raw["documents"]),
+        effects={str(k): Risk(str(v)) for k, v in effects.items()}
+        if isinstance(effects, Mapping)
+        else {},
+        paths=_rules(raw["paths"]),
+        commands=_rules(raw["commands"]),
+        words=_rules(raw["words"]),
+    )
+
+
+def assess_plan(
+    task: Task,
+    policy: Policy,
+    floors: Mapping[str, Risk],
+    effects: Iterable[str],
+    commands: Iterable[Sequence[str]],
+) -> Assessment:
+    """Assess what an attempt intends, before anything is done."""
+    found = [(task.risk, "declared")]
+    if task.task_type in floors:
+        found.append((floors[task.task_type], f"task type {task.task_type}"))
+    for effect in effects:
+        found.append((policy.effects.get(effect, Risk.HIGH), f"effect {effect}"))
+    for argv in commands:
+        found += _command_floors(argv, policy)
+    found += _path_floors(_named_paths(task.payload), policy)
+    texts = [task.title, task.description, *(criterion.text for criterion in task.criteria)]
+    found += _word_floors("\n".join(texts), policy)
+    return _assessment(found)
+
+
+def assess_diff(
+    planned: Risk,
+    policy: Policy,
+    files: Sequence[str],
+    diff: str,
+    checks: Iterable[Sequence[str]],
+) -> Assessment:
+    """Assess a finished change: its paths, the tests that judge it, and what it removes."""
+    found = [(planned, "the plan")]
+    found += _path_floors(files, policy)
+    old = {line[6:] for line in diff.splitlines() if line.startswith("--- a/")}
+    judges = {part.partition("::")[0].removeprefix("./") for argv in checks for part in argv}
+    for path in sorted(judges & old & set(files)):
+        found.append((Risk.HIGH, f"changes {path}, which judges this task"))
+    removed = len(re.findall(r"^-\s*(?:async )?def test_", diff, re.MULTILINE))
+    added = len(re.findall(r"^\+\s*(?:async )?def test_", diff, re.MULTILINE))
+    if removed > added:
+        found.append((Risk.HIGH, f"removes {removed - added} tests"))
+    return _assessment(found)
+
+
+def is_document(path: str, policy: Policy) -> bool:
+    """Say whether a path holds documentation."""
+    return any(_path_matches(path, pattern) for pattern in policy.documents)
+
+
+def _assessment(found: Sequence[tuple[Risk, str]]) -> Assessment:
+    """Join floors; those above low are the factors, each once, in their order."""
+    factors = [f"{why}: {risk.value}" for risk, why in found if risk is not Risk.LOW]
+    return Assessment(highest([risk for risk, _ in found]), tuple(dict.fromkeys(factors)))
+
+
+def _path_floors(paths: Iterable[str], policy: Policy) -> list[tuple[Risk, str]]:
+    """Give the floors of the paths that a rule protects."""
+    return [
+        (rule.risk, f"path {path} ({rule.name})")
+        for path in paths
+        for rule in policy.paths
+        if any(_path_matches(path, pattern) for pattern in rule.match)
+    ]
+
+
+def _path_matches(path: str, pattern: str) -> bool:
+    """Match a path or its last part, whatever its case: file systems may fold it."""
+    folded = unicodedata.normalize("NFKC", path).casefold()
+    pattern = pattern.casefold()
+    name = folded.rpartition("/")[2]
+    return fnmatchcase(folded, pattern) or ("/" not in pattern and fnmatchcase(name, pattern))
+
+
+def _command_floors(argv: Sequence[str], policy: Policy) -> list[tuple[Risk, str]]:
+    """Give the floors of a command: a rule's words occur in it, in this order."""
+    words = [
+        word.rpartition("/")[2]
+        for part in argv
+        for word in re.split(r"[\s;|&()`$\"'<>]+", part.casefold())
+        if word
+    ]
+    return [
+        (rule.risk, f"command {' '.join(argv)[:80]} ({rule.name})")
+        for rule in policy.commands
+        if any(_in_order(pattern.casefold().split(), words) for pattern in rule.match)
+    ]
+
+
+def _in_order(wanted: Sequence[str], words: Iterable[str]) -> bool:
+    """Say whether the wanted words occur in a sequence, in their order."""
+    rest = iter(words)
+    return all(any(word == want for word in rest) for want in wanted)
+
+
+def _word_floors(text: str, policy: Policy) -> list[tuple[Risk, str]]:
+    """Give the floors of the phrases that a text holds, whatever case or look-alike form."""
+    folded = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text).casefold())
+    found = []
+    for rule in policy.words:
+        for phrase in rule.match:
+            if re.search(rf"(?<!\w){re.escape(phrase.casefold())}(?!\w)", folded):
+                found.append((rule.risk, f"words {phrase!r} ({rule.name})"))
+    return found
+
+
+def _named_paths(payload: Json) -> tuple[str, ...]:
+    """Give the path that a task's payload names, if any."""
+    path = payload.get("path")
+    return (path,) if isinstance(path, str) else ()
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Read a list of texts that the schema has checked."""
+    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
+
+
+def _rules(value: object) -> tuple[Rule, ...]:
+    """Read a list of rules that the schema has checked."""
+    items = value if isinstance(value, list | tuple) else ()
+    return tuple(
+        Rule(str(item["name"]), Risk(str(item["risk"])), _texts(item["match"]))
+        for item in items
+        if isinstance(item, Mapping)
+    )

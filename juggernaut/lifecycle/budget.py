@@ -1,0 +1,178 @@
+"""Budget: every model call is reserved at its highest price before it leaves, settled after.
+
+A call that died half-way keeps its reservation: nobody knows what it cost. Only digests of
+prompts reach the ledger, and secrets are taken out of what goes to the provider.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from uuid import UUID
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from juggernaut.domain.digest import digest_of
+from juggernaut.domain.errors import ModelGarbled, ModelRefused, ModelUnavailable
+from juggernaut.domain.limits import (
+    CONTEXT_CHARS,
+    LOG_MESSAGE_CHARS,
+    MODEL_GARBLED_RETRIES,
+    MODEL_RETRY_BASE_SECONDS,
+    MODEL_RETRY_CAP_SECONDS,
+    MODEL_TRIES,
+)
+from juggernaut.domain.model import Digest, Message, ModelReply, ModelRequest
+from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.ports import LanguageModel, Models
+
+NO_MODEL = "no model is configured: set ANTHROPIC_API_KEY, OPENAI_API_KEY or OPENROUTER_API_KEY"
+NO_MODEL_OWNER = "an operator: set a model key and restart the worker"
+
+
+class Purser:
+    """The Asker of one attempt: its calls are budgeted, scrubbed and recorded."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        """Serve one attempt."""
+        self._attempt = attempt
+
+    async def models(self) -> Models:
+        """Give the models; blocks the task when none is configured."""
+        models = self._attempt.services.models
+        if models is None:
+            await self._attempt.block(NO_MODEL, NO_MODEL_OWNER)
+        return models
+
+    async def __call__(self, request: ModelRequest) -> ModelReply:
+        """Ask until there is a reply, each try with a reservation of its own.
+
+        An unavailable model is asked up to MODEL_TRIES times, never sooner than it wishes; a
+        garbled reply is asked for once more. Raises BudgetExhausted besides the model's errors.
+        """
+        model = (await self.models()).for_purpose(request.purpose)
+        again = AsyncRetrying(
+            sleep=self._attempt.services.clock.sleep,
+            stop=stop_after_attempt(MODEL_TRIES),
+            wait=_pause_seconds,
+            retry=retry_if_exception(_Patience().may_ask_again),
+            before_sleep=self._say_unavailable,
+            reraise=True,
+        )
+        reply: ModelReply = await again(self._once, model, self._scrubbed(request))
+        return reply
+
+    async def _say_unavailable(self, state: RetryCallState) -> None:
+        """Log why there is a pause."""
+        error = state.outcome.exception() if state.outcome else None
+        await self._attempt.log("model_unavailable", str(error), level="warning")
+
+    async def _once(self, model: LanguageModel, request: ModelRequest) -> ModelReply:
+        """Reserve, ask, settle."""
+        store, clock = self._attempt.services.store, self._attempt.services.clock
+        most = model.max_price(request)
+        call = await store.reserve(
+            self._attempt.lease,
+            model=model.name,
+            purpose=request.purpose,
+            digest=request_digest(request),
+            max_usd=most,
+        )
+        asked = clock.monotonic()
+        try:
+            reply = await model.complete(request)
+        except ModelGarbled as error:
+            await self._failed(call, most, error)
+            raise
+        except (ModelUnavailable, ModelRefused) as error:
+            await self._failed(call, Decimal(0), error)
+            raise
+        usage = reply.usage
+        facts = {
+            "model": reply.model,
+            "stop": reply.stop.value,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "seconds": round(clock.monotonic() - asked, 3),
+        }
+        await store.settle(call, reply.cost_usd, facts)
+        return reply
+
+    async def _failed(self, call: UUID, usd: Decimal, error: Exception) -> None:
+        """Settle a call that gave no reply."""
+        text = self._attempt.scrub(str(error), LOG_MESSAGE_CHARS)
+        facts = {"error": type(error).__name__, "message": text}
+        await self._attempt.services.store.settle(call, usd, facts)
+
+    def _scrubbed(self, request: ModelRequest) -> ModelRequest:
+        """Take secrets out of every text of a request."""
+
+        def clean(message: Message) -> Message:
+            """Scrub one turn."""
+            results = tuple(
+                replace(result, text=self._attempt.scrub(result.text, CONTEXT_CHARS))
+                for result in message.tool_results
+            )
+            text = self._attempt.scrub(message.text, CONTEXT_CHARS)
+            return replace(message, text=text, tool_results=results)
+
+        return replace(
+            request,
+            system=self._attempt.scrub(request.system, CONTEXT_CHARS),
+            messages=tuple(clean(message) for message in request.messages),
+        )
+
+
+@dataclass(slots=True)
+class _Patience:
+    """What went wrong so far in one call."""
+
+    garbled: int = 0
+
+    def may_ask_again(self, error: BaseException) -> bool:
+        """Say whether another try can help.
+
+        A provider that asks for a longer pause than the cap gets it: the attempt ends, and the
+        task comes back later without holding a worker.
+        """
+        if isinstance(error, ModelGarbled):
+            self.garbled += 1
+            return self.garbled <= MODEL_GARBLED_RETRIES
+        if isinstance(error, ModelUnavailable):
+            return (error.retry_after_seconds or 0.0) <= MODEL_RETRY_CAP_SECONDS
+        return False
+
+
+_BACKOFF = wait_random_exponential(multiplier=MODEL_RETRY_BASE_SECONDS, max=MODEL_RETRY_CAP_SECONDS)
+
+
+def _pause_seconds(state: RetryCallState) -> float:
+    """Give the jittered back-off, or what the provider asked for if that is longer."""
+    error = state.outcome.exception() if state.outcome else None
+    wished = error.retry_after_seconds if isinstance(error, ModelUnavailable) else None
+    return max(_BACKOFF(state), wished or 0.0)
+
+
+def request_digest(request: ModelRequest) -> Digest:
+    """Give the digest of what a model is asked; tool arguments count by their text."""
+    turns = [
+        [
+            message.role,
+            message.text,
+            [[call.name, repr(call.arguments)] for call in message.tool_calls],
+            [result.text for result in message.tool_results],
+        ]
+        for message in request.messages
+    ]
+    tools = [tool.name for tool in request.tools]
+    return digest_of(
+        {"system": request.system, "turns": turns, "tools": tools, "force": request.force_tool}
+    )

@@ -1,0 +1,66 @@
+"""Gate: an intention is recorded and decided on before it is carried out."""
+
+from __future__ import annotations
+
+from juggernaut.domain import faults
+from juggernaut.domain.errors import LeaseLost, Parked
+from juggernaut.domain.model import Gate, Plan, Risk, risk_rank
+from juggernaut.domain.plans import checks_of, diff_plan_of, plan_of
+from juggernaut.domain.risk import assess_diff
+from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.change import Draft, branch_of
+
+_CHANGES_CODE = ("code", "documentation")
+
+
+async def compose(attempt: Attempt) -> Plan:
+    """Compose the plan of the task from its row; nothing is recorded."""
+    task, services = attempt.task, attempt.services
+    return plan_of(
+        task,
+        task.repo or services.settings.repo,
+        branch_of(task) if task.task_type in _CHANGES_CODE else None,
+        services.policy,
+        await services.store.risk_floors(),
+    )
+
+
+async def pass_plan(attempt: Attempt) -> Plan:
+    """Record the plan of the task; raises Parked while it waits for people."""
+    plan = await compose(attempt)
+    await _pass(attempt, Gate.PLAN, plan)
+    faults.reach("plan.recorded")
+    return plan
+
+
+async def pass_diff(attempt: Attempt, draft: Draft) -> bool:
+    """Let the exact diff be decided on, where it needs that; raises Parked while it waits.
+
+    It needs it for a critical task, and where the diff by itself is high: because of protected
+    paths or of tests that it weakens. True says that people approved exactly these bytes.
+    """
+    task, policy = attempt.task, attempt.services.policy
+    planned = (await compose(attempt)).risk
+    itself = assess_diff(Risk.LOW, policy, draft.files, draft.diff, checks_of(task)).risk
+    if planned is not Risk.CRITICAL and risk_rank(itself) < risk_rank(Risk.HIGH):
+        return False
+    found = diff_plan_of(
+        task,
+        planned,
+        policy,
+        head=draft.head,
+        base=draft.base,
+        files=draft.files,
+        diff=draft.diff,
+    )
+    await _pass(attempt, Gate.DIFF, found)
+    return True
+
+
+async def _pass(attempt: Attempt, gate: Gate, plan: Plan) -> None:
+    """Ask the database; go on, or raise Parked or LeaseLost."""
+    decision = await attempt.services.store.pass_gate(attempt.lease, gate, plan)
+    if decision is None:
+        raise LeaseLost(f"task {attempt.task.id} is not held by this attempt any more")
+    if not decision.go:
+        raise Parked(decision.reason)

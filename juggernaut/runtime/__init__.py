@@ -1,0 +1,1 @@
+"""What keeps roles alive: process, supervisor, worker, loop, heartbeat, pause, in this order."""

@@ -1,0 +1,183 @@
+"""The claim loop of one worker: wait, claim, attempt.
+
+A NOTIFY is a hint, polling is the truth. Before it sleeps the worker asks for a hint and claims
+once more, so that work which came in between is not slept over. Stopping means: no new claims,
+what runs may finish for a while, the rest is cancelled and goes back unburned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from juggernaut.domain import limits
+from juggernaut.domain.errors import DatabaseUnreachable
+from juggernaut.domain.model import Claim, Session, TaskId
+from juggernaut.lifecycle.claim import claim
+from juggernaut.ports import Clock, Queue
+from juggernaut.runtime.heartbeat import Load, Progress
+from juggernaut.runtime.pause import backoff, jittered, pause
+from juggernaut.runtime.supervisor import describe
+
+log = structlog.get_logger(__name__)
+
+Attempt = Callable[[Claim], Awaitable[str]]
+
+
+@dataclass(slots=True)
+class ClaimLoop:
+    """Claims for one session; `wake` is set by hints, by finished attempts and by stopping."""
+
+    queue: Queue
+    session: Session
+    clock: Clock
+    progress: Progress
+    attempt: Attempt
+    stopping: asyncio.Event
+    wake: asyncio.Event
+    slots: int
+    poll_seconds: float
+    drain_seconds: float
+    _running: dict[asyncio.Task[str], TaskId] = field(default_factory=dict)
+    _announced: bool = False
+    _quiet_polls: int = 0
+    _failures: int = 0
+
+    def load(self) -> Load:
+        """Say what the worker does at this moment."""
+        task = next(iter(self._running.values()), None)
+        if not self._running:
+            return Load("idle", None)
+        return Load("busy" if len(self._running) >= self.slots else "active", task)
+
+    async def run(self, *, once: bool = False) -> None:
+        """Claim and attempt until stopped, then drain; `once` stops when nothing is left."""
+        try:
+            while not self.stopping.is_set():
+                self.progress.mark()
+                self.wake.clear()
+                if not await self._turn(once=once):
+                    break
+            await self._drain()
+        finally:
+            await self._cancel_running("the worker stops")
+
+    async def _turn(self, *, once: bool) -> bool:
+        """Fill the free slots, then wait; False when `once` and nothing is left to do."""
+        free = self.slots - len(self._running)
+        if free == 0:
+            await self._sleep(self.poll_seconds)
+            return True
+        claims = await self._claim(free)
+        if claims is None:
+            await self._sleep(backoff(self._failures))
+            return True
+        self._start(claims)
+        if len(claims) == free:
+            return True
+        if once:
+            return await self._wait_for_running()
+        if await self._ask_for_hint():
+            await self._sleep(jittered(self.poll_seconds))
+        return True
+
+    async def _claim(self, free: int) -> Sequence[Claim] | None:
+        """Claim up to `free` tasks; None when the database did not answer."""
+        try:
+            claims = await claim(self.queue, self.session, free)
+        except (DatabaseUnreachable, OSError) as error:
+            self._failures += 1
+            self._announced = False
+            if self._failures == 1:
+                log.warning("claim failed", worker=self.session.worker_id, error=describe(error))
+            return None
+        if self._failures:
+            log.info("claiming again", worker=self.session.worker_id, failures=self._failures)
+            self._failures = 0
+        return claims
+
+    async def _ask_for_hint(self) -> bool:
+        """Ask for a NOTIFY and say whether it is safe to sleep now.
+
+        The request is repeated now and then: a NOTIFY uses it up, and one may get lost.
+        """
+        self._quiet_polls += 1
+        if self._announced and self._quiet_polls < limits.POLLS_PER_HINT_REQUEST:
+            return True
+        self._quiet_polls = 0
+        try:
+            await self.queue.idle(self.session, True)
+        except (DatabaseUnreachable, OSError) as error:
+            log.warning("no hint asked for", worker=self.session.worker_id, error=describe(error))
+            return True
+        fresh = not self._announced
+        self._announced = True
+        return not fresh
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait for a hint, a finished attempt or the stop, at most so many seconds."""
+        if await pause(self.clock, seconds, self.wake):
+            self._announced = False
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        """Run each claim as a task of its own."""
+        for found in claims:
+            task = asyncio.ensure_future(self._attempted(found))
+            self._running[task] = found.task.id
+            task.add_done_callback(self._finished)
+
+    async def _attempted(self, found: Claim) -> str:
+        """Run one attempt to its end."""
+        names = {"worker": self.session.worker_id, "task": str(found.task.id)}
+        log.info("attempt starts", **names, task_type=found.task.task_type, fence=found.lease.fence)
+        end = await self.attempt(found)
+        log.info("attempt ended", **names, end=str(end))
+        return end
+
+    def _finished(self, task: asyncio.Task[str]) -> None:
+        """Free the slot; an attempt that escaped its own error handling is a bug to be seen."""
+        task_id = self._running.pop(task, None)
+        self.wake.set()
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error(
+                "attempt broke out",
+                worker=self.session.worker_id,
+                task=str(task_id),
+                error=describe(error),
+            )
+
+    async def _wait_for_running(self) -> bool:
+        """Wait until an attempt ends; False when none runs."""
+        if not self._running:
+            return False
+        await self._sleep(self.poll_seconds)
+        return True
+
+    async def _drain(self) -> None:
+        """Let running attempts finish for a while."""
+        if not self._running:
+            return
+        log.info("draining", worker=self.session.worker_id, running=len(self._running))
+        end = self.clock.monotonic() + self.drain_seconds
+        while self._running and (left := end - self.clock.monotonic()) > 0:
+            self.progress.mark()
+            self.wake.clear()
+            await pause(self.clock, min(left, self.poll_seconds), self.wake)
+
+    async def _cancel_running(self, why: str) -> None:
+        """Cancel what still runs and wait until each attempt has given its task back."""
+        running = list(self._running)
+        if not running:
+            return
+        log.info("cancelling attempts", worker=self.session.worker_id, count=len(running), why=why)
+        for task in running:
+            task.cancel()
+        _, stuck = await asyncio.wait(running, timeout=limits.RELEASE_SECONDS)
+        if stuck:
+            log.error("attempts did not stop", worker=self.session.worker_id, count=len(stuck))

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from juggernaut.adapters.llm.choice import ModelsByPurpose
+from juggernaut.adapters.llm.factory import (
+    ModelSpec,
+    build_adapter,
+    load_models_config,
+)
+from juggernaut.adapters.llm.models_config import WIRE_PROVIDERS
+from juggernaut.adapters.llm.prices import Ceilings
+from juggernaut.domain.errors import ConfigError, ModelUnavailable
+from tests.fakes.model_requests import ask
+from tests.fakes.wire_openai import WireOpenAI
+from tests.fakes.wire_server import KEY
+
+SHIPPED = Path(__file__).parents[3] / "config" / "models.yaml"
+HEAVY = ("anthropic", "openai", "genai_prices", "httpx2", "pydantic")
+GOOD = """
+default_alias: strong
+purposes: {report: fast}
+providers:
+  openai:
+    models: {strong: big, fast: small}
+    ceilings_usd_per_mtok: {input: 1, output: "2.5"}
+"""
+
+
+def config_file(tmp_path: Path, text: str) -> Path:
+    """Write a models.yaml."""
+    path = tmp_path / "models.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_starting_up_loads_no_sdk() -> None:
+    """Importing the factory and building a model stay light; only a call pays for the SDK."""
+    program = (
+        "import sys\n"
+        "from juggernaut.adapters.llm.factory import ModelSpec, build_adapter\n"
+        "build_adapter(ModelSpec('anthropic', 'm', 'FAKE'))\n"
+        "build_adapter(ModelSpec('openrouter', 'm', 'FAKE'))\n"
+        f"sys.exit(' '.join(name for name in {HEAVY!r} if name in sys.modules) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("provider", WIRE_PROVIDERS)
+@pytest.mark.parametrize("purpose", ["plan", "report", "never heard of"])
+def test_one_key_is_enough(provider: str, purpose: str) -> None:
+    """The shipped file has a model for every purpose at every provider, with a known price."""
+    spec = load_models_config(SHIPPED).spec(provider, purpose, api_key="FAKE")
+    model = build_adapter(spec)
+    assert model.name == f"{provider}/{spec.model}"
+    assert model.max_price(ask("hello")) > 0
+
+
+def test_purposes_choose_their_model() -> None:
+    """A summary goes to the fast model, code to the strong one, the unknown to the default."""
+    config = load_models_config(SHIPPED)
+    models = ModelsByPurpose(config, "anthropic", api_key="FAKE")
+    strong, fast = config.providers["anthropic"].models.values()
+    assert models.for_purpose("code").name == f"anthropic/{strong}"
+    assert models.for_purpose("report").name == f"anthropic/{fast}"
+    assert models.for_purpose("never heard of").name == f"anthropic/{strong}"
+    one = ModelsByPurpose(config, "anthropic", api_key="FAKE", override="other")
+    assert {one.for_purpose(purpose).name for purpose in config.purposes} == {"anthropic/other"}
+
+
+def test_an_override_replaces_every_alias() -> None:
+    """JUGGERNAUT_MODEL wins."""
+    config = load_models_config(SHIPPED)
+    for purpose in ("plan", "report"):
+        assert config.spec("openai", purpose, api_key="FAKE", override="mine").model == "mine"
+
+
+def test_the_file_decides(tmp_path: Path) -> None:
+    """Alias by purpose, ceilings by provider."""
+    config = load_models_config(config_file(tmp_path, GOOD))
+    spec = config.spec("openai", "report", api_key="FAKE", base_url="http://127.0.0.1:1/v1")
+    assert (spec.model, spec.base_url) == ("small", "http://127.0.0.1:1/v1")
+    assert spec.ceilings == Ceilings(Decimal(1), Decimal("2.5"))
+    assert config.spec("openai", "plan", api_key="FAKE").model == "big"
+    with pytest.raises(ConfigError, match="unknown model provider 'anthropic'; known: openai"):
+        config.spec("anthropic", "plan", api_key="FAKE")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("openai:", "opnai:", "unknown key 'opnai'; allowed: anthropic, openai, openrouter"),
+        ("{strong: big, fast: small}", "{strong: big}", "the alias 'fast' is used and has no"),
+        ("{strong: big, fast: small}", "{}", "at least one alias"),
+        ("strong: big", "strong: 4", "strong: a text is needed, not 4"),
+        ("default_alias: strong", "default_alias: best", "the alias 'best'"),
+        ("default_alias: strong", "", "default_alias: a text is needed"),
+        ("input: 1,", "", "input: a price in USD is needed, not None"),
+        ("purposes", "porpoises", "unknown key 'porpoises'"),
+        ("output:", "ouput:", "unknown key 'ouput'; allowed: input, output"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    """One line that names the file and the place."""
+    path = config_file(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_models_config(path)
+    assert str(caught.value).startswith(str(path))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (ModelSpec("gemini", "x", "FAKE"), "'gemini'; known: anthropic, openai, openrouter"),
+        (ModelSpec("scripted", "x"), "give the path of a script"),
+        (ModelSpec("openai", " ", "FAKE"), "JUGGERNAUT_MODEL"),
+        (ModelSpec("anthropic", "x"), "ANTHROPIC_API_KEY is not set"),
+        (ModelSpec("openrouter", "x", "\n"), "OPENROUTER_API_KEY is not set"),
+        (ModelSpec("openai", "x", "FAKE key"), "OPENAI_API_KEY holds spaces"),
+        (ModelSpec("openai", "x", "FAKE\u2014"), "OPENAI_API_KEY holds spaces"),
+        (ModelSpec("openai", "x", "FAKE", "ftp://host/v1"), "must be http(s)"),
+        (ModelSpec("openai", "x", "FAKE", "http://[::1/v1"), "must be http(s)"),
+        (ModelSpec("openai", "x", "FAKE", "http://u:FAKE@host/v1"), "must be http(s)"),
+    ],
+)
+def test_a_bad_spec_is_refused(spec: ModelSpec, words: str) -> None:
+    """The message names the variable and never shows what is in it."""
+    with pytest.raises(ConfigError) as caught:
+        build_adapter(spec)
+    assert words in str(caught.value)
+    assert "FAKE" not in str(caught.value)
+
+
+def test_a_spec_does_not_show_its_key() -> None:
+    """Neither does the model that is built from it."""
+    spec = ModelSpec("openai", "x", KEY)
+    assert KEY not in repr(spec)
+    assert KEY not in repr(build_adapter(spec))
+
+
+async def test_openrouter_reports_errors_inside_a_good_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """OpenRouter answers 200 with an error; its code decides, and unknown codes pass."""
+    async with WireOpenAI() as server:
+        model = build_adapter(ModelSpec("openrouter", "openai/gpt-5.4-mini", KEY, server.url))
+        for error in ({"code": 429, "message": "slow down"}, {"message": "provider died"}):
+            monkeypatch.setattr(server, "reply", lambda body, turn, e=error: {"error": e})
+            with pytest.raises(ModelUnavailable, match=str(error["message"])):
+                await model.complete(ask("hello"))

@@ -1,0 +1,117 @@
+"""`juggernaut task` against a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from juggernaut.app.cli.tasks import criterion_row
+from juggernaut.domain.errors import InvalidInput
+from tests.app.commands import good, run
+from tests.fixtures_postgres import Database
+
+TWINS = [UUID(f"abcdef00-0000-4000-8000-00000000000{end}") for end in "12"]
+
+
+def add(database: Database, *argv: str) -> dict[str, str]:
+    """Add a task of type `code`."""
+    row = good(database, "task", "add", "Fix shorten()", "--type", "code", *argv)
+    return {str(key): value for key, value in row.items()}
+
+
+def test_ids_are_given_by_their_start(database: Database) -> None:
+    """One match is taken; several are refused with their names."""
+    asyncio.run(insert_twins(database))
+    ran = run(database, "task", "why", "abcdef00")
+    assert ran.code == 1
+    assert "several tasks start with 'abcdef00'" in ran.err
+    assert all(str(twin) in ran.err for twin in TWINS)
+    assert good(database, "task", "show", str(TWINS[0]).upper())["id"] == str(TWINS[0])
+
+
+async def insert_twins(database: Database) -> None:
+    """Insert two tasks whose ids have the same start."""
+    connection = await asyncpg.connect(database.url)
+    try:
+        for twin in TWINS:
+            await connection.execute(
+                "INSERT INTO governance_tasks (id, title, task_type) VALUES ($1, 'x', 'code')", twin
+            )
+    finally:
+        await connection.close()
+
+
+def test_criteria_and_needs_are_kept(database: Database) -> None:
+    """A criterion's command and the tasks to wait for reach the row."""
+    first = add(database, "--criterion", "tests pass :: python -m unittest -q")
+    assert '"check": ["python", "-m", "unittest", "-q"]' in first["acceptance_criteria"]
+    second = add(database, "--needs", first["id"])
+    assert second["status"] == "waiting"
+    why = good(database, "task", "why", second["id"])
+    assert first["id"] in why[0]["reason"]
+
+
+def test_a_command_is_split_and_never_run_by_a_shell(database: Database) -> None:
+    """The words go to the payload as they are."""
+    row = good(database, "task", "add", "x", "--type", "command", "--command", "echo 'a b' ; id")
+    assert row["payload"] == {"command": ["echo", "a b", ";", "id"]}
+
+
+def test_a_task_is_cancelled_once(database: Database) -> None:
+    """The reason stays with it, and a cancelled task cannot be tried again."""
+    row = add(database)
+    done = good(database, "task", "cancel", row["id"], "--reason", "no longer wanted")
+    assert (done["status"], done["error_message"]) == ("cancelled", "no longer wanted")
+    again = run(database, "task", "retry", row["id"])
+    assert again.code == 1
+    assert "only a failed or blocked task" in again.err
+
+
+def test_a_task_is_shown_with_its_log(database: Database) -> None:
+    """The table form has title and status; the JSON form has proof and logs."""
+    row = add(database)
+    assert "status: pending" in run(database, "task", "show", row["id"]).out
+    shown = good(database, "task", "show", row["id"])
+    assert shown["proof"] is None
+    assert shown["logs"] == []
+
+
+def test_lists_can_be_filtered(database: Database) -> None:
+    """By status and type, and never more rows than asked for."""
+    add(database)
+    add(database)
+    assert len(good(database, "task", "list", "--type", "code", "-n", "1")) == 1
+    assert good(database, "task", "list", "--status", "failed") == []
+
+
+@pytest.mark.parametrize("start", ["nothing", "abc", "", "12345678-1234-1234-1234-1234567890123"])
+def test_what_is_no_id_is_refused(database: Database, start: str) -> None:
+    """Text that cannot be an id is told apart from an id that is not there."""
+    ran = run(database, "task", "why", start)
+    assert ran.code == 1
+    assert "is no task id" in ran.err
+
+
+def test_an_unknown_id_is_named(database: Database) -> None:
+    """The remedy is in the line."""
+    ran = run(database, "task", "show", "ffffffff")
+    assert ran.code == 1
+    assert "no task has an id that starts with 'ffffffff'" in ran.err
+    assert "task list" in ran.err
+
+
+def test_an_unknown_type_is_the_databases_refusal(database: Database) -> None:
+    """The database knows the types, and says which there are."""
+    ran = run(database, "task", "add", "x", "--type", "magic")
+    assert ran.code == 1
+    assert "magic" in ran.err
+
+
+def test_a_criterion_may_name_its_proof() -> None:
+    """Without the mark all of it is text."""
+    assert criterion_row("it works") == {"text": "it works"}
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        criterion_row("it works :: echo 'open")

@@ -1,0 +1,106 @@
+"""What doctor finds, on this machine and on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from juggernaut.app.doctor import judge_grants, judge_login, judge_server
+from juggernaut.app.logins import ServerFacts
+from tests.app.cli_process import call
+from tests.fixtures_postgres import Database, Login
+
+
+def facts(**changed: object) -> ServerFacts:
+    """Give the facts of a good worker login."""
+    values: dict[str, object] = {
+        "version_num": 180000,
+        "login": "w",
+        "superuser": False,
+        "owner": False,
+        "worker": True,
+        "approver": False,
+        "clock_gap": 0.1,
+        "grants": {"executor": ("code",)},
+    }
+    return ServerFacts(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def levels(findings: object) -> list[str]:
+    """Give the levels of findings."""
+    return [finding.level for finding in findings]  # type: ignore[attr-defined]
+
+
+def test_versions_and_clocks() -> None:
+    """15 to 18, and clocks that agree."""
+    assert levels(judge_server(facts())) == ["ok", "ok"]
+    assert levels(judge_server(facts(version_num=140005))) == ["fail", "ok"]
+    assert levels(judge_server(facts(version_num=190000))) == ["fail", "ok"]
+    assert levels(judge_server(facts(clock_gap=-60.0))) == ["ok", "warn"]
+
+
+def test_a_login_with_more_power_than_work_needs() -> None:
+    """Shared is a warning; owner, superuser or approver as the workers' own login fails."""
+    assert levels(judge_login(facts(), shared=False)) == ["ok"]
+    shared = list(judge_login(facts(superuser=True), shared=True))
+    assert levels(shared) == ["warn"]
+    assert "SHARED LOGIN" in shared[0].detail
+    for power in ("superuser", "owner", "approver"):
+        assert levels(judge_login(facts(**{power: True}), shared=False)) == ["fail"]
+    assert levels(judge_login(facts(worker=False), shared=False)) == ["fail"]
+
+
+def test_grants_of_the_roles_here() -> None:
+    """A role without any is a warning with a remedy."""
+    assert judge_grants(facts(), ["executor"]).level == "ok"
+    finding = judge_grants(facts(), ["auditor"])
+    assert finding.level == "warn"
+    assert "juggernaut grant" in finding.remedy
+
+
+async def test_offline_needs_nothing_but_this_machine(tmp_path: Path) -> None:
+    """Exit code 0 on a complete checkout, with one row a check."""
+    ended = await call(tmp_path, "doctor", "--offline", "--json")
+    rows = {str(row["check"]): row for row in ended.rows()}
+    assert {"python", "git", "settings", "migrations", "roles", "model", "sandbox"} <= set(rows)
+    assert [row for row in rows.values() if row["level"] == "fail"] == []
+    assert ended.code == 0
+
+
+async def test_a_broken_setting_is_a_finding(tmp_path: Path) -> None:
+    """Doctor goes on as far as it can and exits 1."""
+    ended = await call(tmp_path, "doctor", "--json", WORKER_TYPE="exekutor")
+    failed = [row for row in ended.rows() if row["level"] == "fail"]
+    assert [row["check"] for row in failed] == ["settings"]
+    assert ended.code == 1
+
+
+async def test_a_server_with_one_shared_login(database: Database, tmp_path: Path) -> None:
+    """A superuser's DATABASE_URL is told as SHARED LOGIN, and is no failure."""
+    ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=database.url)
+    rows = {str(row["check"]): row for row in ended.rows()}
+    assert rows["worker login"]["level"] == "warn"
+    assert "SHARED LOGIN" in str(rows["worker login"]["detail"])
+    assert rows["schema"]["level"] == "ok"
+    assert rows["grants"]["level"] == "ok"
+    assert ended.code == 0
+
+
+async def test_a_server_with_a_worker_login(
+    database: Database, worker_login: Login, tmp_path: Path
+) -> None:
+    """Everything is well."""
+    url = database.url_for(worker_login.name, worker_login.password)
+    ended = await call(tmp_path, "doctor", "--json", WORKER_DATABASE_URL=url)
+    rows = {str(row["check"]): row for row in ended.rows()}
+    assert rows["worker login"]["level"] == "ok"
+    assert rows["schema"]["level"] == "ok"
+    assert ended.code == 0
+
+
+async def test_a_server_without_the_schema(empty_database: Database, tmp_path: Path) -> None:
+    """The remedy is told."""
+    ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=empty_database.url)
+    rows = {str(row["check"]): row for row in ended.rows()}
+    assert rows["schema"]["level"] == "fail"
+    assert "juggernaut migrate" in str(rows["schema"]["detail"])
+    assert ended.code == 1

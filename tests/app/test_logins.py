@@ -1,0 +1,94 @@
+"""Logins are made with one group's rights, a password that no log shows, and a working URL."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from juggernaut.app.logins import create_login, drop_login, list_logins, url_of
+from juggernaut.domain.errors import ConfigError, InvalidInput
+from tests.app.cli_process import call
+from tests.fixtures_postgres import Database
+
+
+@pytest.fixture
+def name() -> str:
+    """Give a login name that no other test uses (logins are the server's, not a database's)."""
+    return f"test_{secrets.token_hex(6)}"
+
+
+async def test_the_url_alone_stands_on_standard_output(
+    database: Database, name: str, tmp_path: Path
+) -> None:
+    """It connects, with the worker's rights and no others."""
+    ended = await call(tmp_path, "login", "create", "worker", name, DATABASE_URL=database.url)
+    assert ended.code == 0
+    assert ended.err == ""
+    url = ended.out.strip()
+    assert len(ended.out.splitlines()) == 1
+    connection = await asyncpg.connect(url)
+    try:
+        for group, has in (("worker", True), ("approver", False), ("owner", False)):
+            role = f"juggernaut_{group}"
+            found = await connection.fetchval("SELECT pg_has_role($1, 'MEMBER')", role)
+            assert found is has
+    finally:
+        await connection.close()
+    ended = await call(tmp_path, "login", "list", "--json", DATABASE_URL=database.url)
+    assert {"name": name, "kind": "worker", "connections": 0} in ended.rows()
+    ended = await call(tmp_path, "login", "drop", name, DATABASE_URL=database.url)
+    assert ended.code == 0
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(url)
+
+
+async def test_the_server_gets_a_verifier_and_not_the_password(
+    database: Database, name: str
+) -> None:
+    """What is stored is SCRAM, made here."""
+    url = await create_login(database.url, "reader", name)
+    try:
+        connection = await database.connect()
+        stored = await connection.fetchval(
+            "SELECT rolpassword FROM pg_authid WHERE rolname = $1", name
+        )
+        assert str(stored).startswith("SCRAM-SHA-256$4096:")
+        await (await asyncpg.connect(url)).close()
+    finally:
+        await drop_login(database.url, name)
+
+
+async def test_a_second_login_of_the_name_is_refused(database: Database, name: str) -> None:
+    """One clear error, and the first stays."""
+    await create_login(database.url, "reader", name)
+    try:
+        with pytest.raises(InvalidInput, match="exists already"):
+            await create_login(database.url, "worker", name)
+        kinds = {row["name"]: row["kind"] for row in await list_logins(database.url)}
+        assert kinds[name] == "reader"
+    finally:
+        await drop_login(database.url, name)
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "Upper", "1st", "a-b", 'a"; DROP', "pg_x", "juggernaut_worker", "x" * 42]
+)
+async def test_names_that_are_refused_before_anything_is_sent(bad: str) -> None:
+    """The address is nobody's: a connection would fail otherwise."""
+    with pytest.raises(ConfigError, match="not allowed"):
+        await create_login("postgresql://127.0.0.1:1/none", "worker", bad)
+
+
+async def test_only_our_logins_are_dropped(database: Database) -> None:
+    """The operator's own login stays."""
+    with pytest.raises(InvalidInput, match="no login made here"):
+        await drop_login(database.url, "postgres")
+
+
+def test_the_address_keeps_everything_but_the_login() -> None:
+    """Host, port, database and options stay; the old login goes, wherever it stood."""
+    old = "postgresql://op:FAKE@[::1]:5433/db?sslmode=require&user=op&password=FAKE"
+    assert url_of(old, "w", "p@/") == "postgresql://w:p%40%2F@[::1]:5433/db?sslmode=require"

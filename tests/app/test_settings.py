@@ -1,0 +1,200 @@
+"""Where settings come from, which one wins, and how a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from juggernaut.app.setting_sources import Loaded, load_settings
+from juggernaut.app.setting_types import mask_dsn
+from juggernaut.app.settings import Settings
+from juggernaut.domain.errors import ConfigError
+
+DSN = "postgresql://op:FAKE-password@db.example:5432/swarm"
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take every setting of the real environment away, and one role stands for all."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+        monkeypatch.delenv(f"{field.alias}_FILE", raising=False)
+    monkeypatch.delenv("JUGGERNAUT_CONFIG", raising=False)
+    roles = tmp_path / "extra"
+    roles.mkdir()
+    (roles / "auditor.py").write_text("")
+    monkeypatch.setenv("JUGGERNAUT_ROLES_DIR", str(roles))
+
+
+def fault(**flags: object) -> str:
+    """Load settings that are wrong and give the message."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(flags)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def source_of(loaded: Loaded, name: str) -> str:
+    """Give where a setting came from."""
+    rows = {str(row["setting"]): row for row in loaded.explain()}
+    return str(rows[name]["source"])
+
+
+def test_flags_beat_environment_beats_file_beats_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each layer wins over the one before, and explain says which."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("pool_size: 7\nlog_level: debug\ndrain_seconds: 3\n")
+    monkeypatch.setenv("JUGGERNAUT_CONFIG", str(file))
+    monkeypatch.setenv("LOG_LEVEL", "warning")
+    monkeypatch.setenv("JUGGERNAUT_DRAIN_SECONDS", "4")
+    loaded = load_settings({"drain_seconds": 5.0, "worker_id": None})
+    settings = loaded.settings
+    assert (settings.pool_size, settings.log_level, settings.drain_seconds) == (7, "warning", 5.0)
+    assert source_of(loaded, "pool_size") == f"file {file}"
+    assert source_of(loaded, "log_level") == "environment LOG_LEVEL"
+    assert source_of(loaded, "drain_seconds") == "flag"
+    assert source_of(loaded, "worker_id") == "default"
+
+
+def test_an_own_file_changes_single_slots(tmp_path: Path) -> None:
+    """Mappings are laid over key by key."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("slots: {auditor: 9}\n")
+    settings = load_settings({}, file).settings
+    assert settings.slots_of("auditor") == 9
+    assert settings.slots_of("executor") == 4
+    assert settings.slots_of("nobody") == 1
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NAME_FILE names it; the line end is not part of it; both at once are refused."""
+    file = tmp_path / "key"
+    file.write_text("FAKE-key\n")
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", str(file))
+    key = load_settings().settings.anthropic_api_key
+    assert key is not None
+    assert key.get_secret_value() == "FAKE-key"
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "FAKE-other")
+    assert "ANTHROPIC_API_KEY_FILE" in fault()
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    file.unlink()
+    assert str(file) in fault()
+
+
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither explain nor repr nor an error shows one."""
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    monkeypatch.setenv("OPENAI_API_KEY", "FAKE-key")
+    loaded = load_settings()
+    shown = repr(list(loaded.explain())) + repr(loaded)
+    assert "FAKE" not in shown
+    assert "postgresql://op:***@db.example:5432/swarm" in shown
+    monkeypatch.setenv("DATABASE_URL", "mysql://op:FAKE-password@db/swarm")
+    assert "FAKE" not in fault()
+    assert mask_dsn("postgresql://h/d?user=a&password=FAKE") == (
+        "postgresql://h/d?user=a&password=***"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("WORKER_TYPE", "exekutor", ("WORKER_TYPE", "'exekutor'", "auditor", "all")),
+        ("WORKER_TYPE", " , ", ("WORKER_TYPE", "names nothing")),
+        ("WORKER_ID", "bad id", ("WORKER_ID", "'bad id'")),
+        ("DATABASE_URL", "localhost:5432", ("DATABASE_URL", "postgresql://")),
+        ("DATABASE_URL", "postgresql://h:notaport/d", ("DATABASE_URL", "port")),
+        ("LOG_LEVEL", "loud", ("LOG_LEVEL", "'loud'", "warning")),
+        ("JUGGERNAUT_MODEL", "gpt", ("JUGGERNAUT_MODEL", "'gpt'")),
+        ("JUGGERNAUT_SLOTS", "auditor", ("JUGGERNAUT_SLOTS", "executor=4")),
+        ("JUGGERNAUT_SLOTS", "auditor=0", ("JUGGERNAUT_SLOTS", "1 to")),
+        ("JUGGERNAUT_SLOTS", "ghost=2", ("JUGGERNAUT_SLOTS", "'ghost'")),
+        ("JUGGERNAUT_POOL_SIZE", "many", ("JUGGERNAUT_POOL_SIZE", "'many'", "environment")),
+        ("JUGGERNAUT_TEST_COMMAND", "pytest 'x", ("JUGGERNAUT_TEST_COMMAND", "words")),
+        ("ANTHROPIC_BASE_URL", "ftp://x", ("ANTHROPIC_BASE_URL", "'ftp://x'")),
+        ("JUGGERNAUT_ROLES_DIR", "/nowhere/at/all", ("/nowhere/at/all", "roles_dir")),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(
+    variable: str, value: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable, the value and what would be right."""
+    monkeypatch.setenv(variable, value)
+    message = fault()
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("worker_tpye: all", ("worker_tpye", "did you mean 'worker_type'")),
+        ("- a list", ("setting: value",)),
+        ("a: [b", ("YAML",)),
+        ("slots: &a {executor: 1}\nworker_id: *a", ("aliases",)),
+        ("slots: " + "[" * 40 + "]" * 40, ("nested",)),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_it(
+    text: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The file, the key and the nearest known key."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, file)
+    for word in (str(file), *words):
+        assert word in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """--config of nothing is a configuration error."""
+    with pytest.raises(ConfigError, match="absent"):
+        load_settings({}, tmp_path / "absent.yaml")
+
+
+def test_the_model_is_chosen_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script, else the named model, else the first key."""
+    assert load_settings().settings.model_choice() is None
+    monkeypatch.setenv("OPENROUTER_API_KEY", "FAKE-r")
+    monkeypatch.setenv("OPENAI_API_KEY", "FAKE-o")
+    choice = load_settings().settings.model_choice()
+    assert choice is not None
+    assert (choice.provider, choice.model) == ("openai", None)
+    monkeypatch.setenv("JUGGERNAUT_MODEL", "openrouter/maker/model-1")
+    choice = load_settings().settings.model_choice()
+    assert choice is not None
+    assert (choice.provider, choice.model) == ("openrouter", "maker/model-1")
+    monkeypatch.setenv("JUGGERNAUT_SCRIPT", "/tmp/turns.yaml")
+    choice = load_settings().settings.model_choice()
+    assert choice is not None
+    assert (choice.provider, choice.script) == ("scripted", Path("/tmp/turns.yaml"))
+
+
+def test_databases_for_each_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers prefer their own login; LISTEN and migrations go past a pooler."""
+    assert "DATABASE_URL" in str(fault_of_missing())
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    shared = load_settings().settings
+    assert shared.shared_login
+    assert not shared.pooled
+    assert shared.worker_dsn() == shared.listen_dsn() == shared.migration_dsn() == DSN
+    monkeypatch.setenv("WORKER_DATABASE_URL", "postgresql://w:FAKE@pool/swarm")
+    monkeypatch.setenv("DATABASE_UNPOOLED_URL", "postgresql://op:FAKE@direct/swarm")
+    own = load_settings().settings
+    assert not own.shared_login
+    assert own.pooled
+    assert "pool/" in own.worker_dsn()
+    assert "direct/" in own.listen_dsn()
+    assert "direct/" in own.migration_dsn()
+
+
+def fault_of_missing() -> ConfigError:
+    """Ask for a database that is not configured."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings().settings.operator_dsn()
+    return caught.value
