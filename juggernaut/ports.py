@@ -58,8 +58,13 @@ class Clock(Protocol):
 class Fleet(Protocol):
     """Workers and their sessions."""
 
-    async def open_session(self, worker_id: WorkerId, worker_type: str, meta: Json) -> Session:
-        """Register a start of a worker; its first claim comes after this."""
+    async def open_session(
+        self, worker_id: WorkerId, worker_type: str, handles: tuple[str, ...], meta: Json
+    ) -> Session:
+        """Register a start of a worker; its first claim comes after this.
+
+        It will claim what it handles and what an operator granted, and nothing else.
+        """
         ...
 
     async def beat(self, session: Session, status: str, task: TaskId | None) -> bool:

@@ -85,7 +85,6 @@ INSERT INTO juggernaut.thresholds (name, value, unit, meaning) VALUES
   ('task_depth', 4, 'levels', 'tasks create tasks at most so deep'),
   ('goal_replans', 1, 'plans', 'a goal is planned again at most so often'),
   ('dedupe_seconds', 604800, 'seconds', 'a finished task still blocks its dedupe key for so long'),
-  ('day_usd', 20, 'US dollars', 'the purse of a day until set_budget(''day'', ...) says otherwise'),
   ('log_months', 6, 'months', 'execution_logs are kept for so long');
 
 CREATE FUNCTION juggernaut.threshold(p_name text) RETURNS numeric

@@ -259,7 +259,7 @@ CREATE TABLE public.budgets (
   CONSTRAINT never_overdrawn CHECK (spent_usd + reserved_usd <= cap_usd)
 );
 INSERT INTO public.budgets (scope, cap_usd, period_start)
-  SELECT 'day', juggernaut.threshold('day_usd'), current_date;
+  VALUES ('day', 20, (clock_timestamp() AT TIME ZONE 'UTC')::date); -- set_budget('day', ...) changes it
 
 CREATE TABLE juggernaut.model_calls (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -322,6 +322,7 @@ CREATE TABLE public.schedules (
   task_type text NOT NULL REFERENCES juggernaut.task_types,
   priority text NOT NULL DEFAULT 'low' REFERENCES juggernaut.priorities,
   payload jsonb NOT NULL DEFAULT '{}',
+  repo text,
   enabled boolean NOT NULL DEFAULT true,
   next_run_at timestamptz,
   last_run_at timestamptz,

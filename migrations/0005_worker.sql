@@ -7,7 +7,7 @@ LANGUAGE sql IMMUTABLE SET search_path = juggernaut, pg_temp
 AS $$ SELECT sha256(convert_to(p_secret::text, 'UTF8')) $$;
 
 CREATE FUNCTION juggernaut.open_session_v1(p_worker text, p_type text, p_meta jsonb)
-RETURNS TABLE (session uuid, secret uuid, granted text[])
+RETURNS TABLE (session uuid, secret uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 DECLARE
@@ -22,8 +22,7 @@ BEGIN
     ON CONFLICT (worker_id) DO UPDATE SET worker_type = excluded.worker_type, status = 'active', capabilities = excluded.capabilities,
       version = excluded.version, host = excluded.host, pid = excluded.pid, instance_id = excluded.instance_id,
       metadata = excluded.metadata, started_at = clock_timestamp(), current_task_id = NULL;
-  RETURN QUERY SELECT v_session, v_secret,
-    coalesce((SELECT array_agg(g.task_type ORDER BY g.task_type) FROM juggernaut.grants g WHERE g.worker_type = p_type), '{}');
+  RETURN QUERY SELECT v_session, v_secret;
 END
 $$;
 
@@ -83,7 +82,8 @@ AS $$
                             FROM juggernaut.criteria c WHERE c.task_id = t.id), '[]'))
 $$;
 
--- The line that claims a task. The index walk is per lane with the lock inside, so it is as short
+-- The line that claims a task: of the types that an operator granted to this kind of worker, and
+-- that it has a handler for (its capabilities; they widen nothing). The index walk is per lane with the lock inside, so it is as short
 -- with a million pending rows as with ten; SKIP LOCKED lets claimers pass each other.
 CREATE FUNCTION juggernaut.claim_v1(p_session uuid, p_secret uuid, p_slots integer)
 RETURNS TABLE (task jsonb, fence bigint, secret uuid, seconds integer)
@@ -104,6 +104,7 @@ BEGIN
                             ORDER BY d.due_at LIMIT 50 FOR UPDATE SKIP LOCKED));
   SELECT array_agg(l.lane) INTO v_lanes
     FROM juggernaut.lanes l JOIN juggernaut.grants g ON g.task_type = l.task_type AND g.worker_type = s.worker_type
+    JOIN public.worker_registry w ON w.instance_id = s.id AND w.capabilities ? l.task_type
    WHERE l.assignment IN ('', s.worker_type, s.worker_id)
      AND NOT juggernaut.paused(s.worker_type, s.worker_id, l.task_type, NULL);
   IF v_lanes IS NULL THEN

@@ -200,6 +200,21 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.resolve_alert(id bigint, note text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM juggernaut.person_only('resolve an alert');
+  UPDATE public.alerts a SET resolved_at = clock_timestamp() WHERE a.id = resolve_alert.id AND a.resolved_at IS NULL;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  PERFORM juggernaut.record_event('alert.resolved', resolve_alert.id::text, NULL, jsonb_build_object('note', resolve_alert.note));
+  RETURN true;
+END
+$$;
+
 CREATE FUNCTION public.grant_capability(worker_type text, task_type text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$

@@ -9,7 +9,7 @@ DECLARE
   a public.approvals;
 BEGIN
   IF t.status IN ('completed', 'failed', 'rejected', 'cancelled') THEN
-    RETURN QUERY SELECT format('it is %s%s', t.status, coalesce(': ' || t.error_message, '')), 'nobody'::text, NULL::timestamptz;
+    RETURN QUERY SELECT t.status || coalesce(': ' || t.error_message, ''), 'nobody'::text, NULL::timestamptz;
   ELSIF t.status = 'waiting_approval' THEN
     SELECT * INTO a FROM public.approvals x WHERE x.task_id = t.id AND x.status = 'pending';
     RETURN QUERY SELECT format('waits for %s approval(s) of its %s, digest %s: %s', a.need, a.gate, left(a.digest, 12), a.reason),

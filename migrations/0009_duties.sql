@@ -126,7 +126,11 @@ BEGIN
     n_found := n_found + 1;
   END LOOP;
   UPDATE public.alerts SET resolved_at = clock_timestamp()
-   WHERE resolved_at IS NULL AND kind = ANY (kinds) AND (kind || ' ' || subject) <> ALL (seen);
+   WHERE resolved_at IS NULL AND (
+         (kind = ANY (kinds) AND (kind || ' ' || subject) <> ALL (seen))
+      OR (kind = 'task_failed' AND NOT EXISTS (SELECT FROM public.governance_tasks t WHERE t.id::text = subject AND t.status = 'failed'))
+      OR (kind = 'goal_failed' AND NOT EXISTS (SELECT FROM public.goals g WHERE g.id::text = subject AND g.status = 'failed'))
+      OR (kind = 'schedule_disabled' AND NOT EXISTS (SELECT FROM public.schedules s WHERE s.name = subject AND NOT s.enabled)));
   GET DIAGNOSTICS n_resolved = ROW_COUNT;
   RETURN jsonb_build_object('found', n_found, 'resolved', n_resolved);
 END
@@ -210,8 +214,8 @@ BEGIN
   IF s.next_run_at IS NULL THEN
     RETURN false;
   END IF;
-  INSERT INTO public.governance_tasks (title, description, task_type, priority, payload, dedupe_key)
-    VALUES (s.title, s.description, s.task_type, s.priority, s.payload, format('schedule:%s:%s', s.name, p_scheduled));
+  INSERT INTO public.governance_tasks (title, description, task_type, priority, payload, repo, dedupe_key)
+    VALUES (s.title, s.description, s.task_type, s.priority, s.payload, s.repo, format('schedule:%s:%s', s.name, p_scheduled));
   RETURN true;
 END
 $$;

@@ -49,7 +49,7 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION public.approve_task(uuid, text, text), public.reject_task(uuid, text), public.cancel_task(uuid, text),
   public.retry_task(uuid, text), public.accept_criterion(uuid, integer, text), public.add_goal(text, text, text, numeric),
   public.cancel_goal(uuid, text), public.pause_swarm(text, text), public.resume_swarm(text),
-  public.accept_recommendation(bigint, text), public.decline_recommendation(bigint, text)
+  public.accept_recommendation(bigint, text), public.resolve_alert(bigint, text), public.decline_recommendation(bigint, text)
   TO juggernaut_approver;
 GRANT UPDATE (status, approved_by, error_message, title, description, priority, acceptance_criteria, payload, run_after, deadline)
   ON public.governance_tasks TO juggernaut_approver;

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from juggernaut.domain.errors import JuggernautError
+from juggernaut.domain.errors import ConfigError, JuggernautError
 
 if TYPE_CHECKING:
     from juggernaut.app.logins import ServerFacts
@@ -162,12 +162,16 @@ async def online(loaded: Loaded) -> list[Finding]:
     from juggernaut.app.migrate import check_schema
 
     settings = loaded.settings
-    worker = await named("database", server_facts(settings.worker_dsn()))
+    try:
+        dsn = settings.worker_dsn()
+    except ConfigError as error:
+        return [Finding("database", "fail", str(error), "or look at this machine only: --offline")]
+    worker = await named("database", server_facts(dsn))
     if isinstance(worker, Finding):
         return [worker]
     findings = [*judge_server(worker), *judge_login(worker, shared=settings.shared_login)]
     folder = loaded.resources.migrations
-    drift = await named("schema", check_schema(settings.worker_dsn(), folder))
+    drift = await named("schema", check_schema(dsn, folder))
     findings.append(drift or Finding("schema", "ok", "as the migrations make it"))
     findings.append(judge_grants(worker, list(loaded.roles())))
     return findings

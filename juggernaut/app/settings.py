@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -85,10 +86,19 @@ class Settings(BaseModel):
         return self.migration_dsn()
 
     def listen_dsn(self) -> str:
-        """Give the database for LISTEN, which no transaction pooler passes on."""
-        if self.database_unpooled_url is not None:
-            return self.database_unpooled_url.get_secret_value()
-        return self.worker_dsn()
+        """Give the database for LISTEN, which no transaction pooler passes on.
+
+        It is the direct address, with the login of the workers where they have their own.
+        """
+        if self.database_unpooled_url is None:
+            return self.worker_dsn()
+        direct = self.database_unpooled_url.get_secret_value()
+        if self.worker_database_url is None:
+            return direct
+        login, at, _ = urlsplit(self.worker_database_url.get_secret_value()).netloc.rpartition("@")
+        place = urlsplit(direct)
+        host = place.netloc.rpartition("@")[2]
+        return place._replace(netloc=f"{login}{at}{host}").geturl()
 
     @property
     def shared_login(self) -> bool:

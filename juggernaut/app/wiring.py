@@ -89,7 +89,7 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
             make_worker(role, settings, services, pulse, process, len(roles), once)
             for role in roles
         )
-        listener = Listener(settings.listen_dsn(), process.hint)
+        listener = Listener(settings.listen_dsn(), process.hint, role=drop_to)
         yield Runtime(workers, () if once else (Child("listen", listener.run),))
 
 
@@ -143,12 +143,8 @@ def make_worker(
         make_attempt=attempts_of(services, role, process.stopping.is_set),
         stopping=process.stopping,
         slots=settings.slots_of(role.name),
-        meta={
-            "version": __version__,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "capabilities": list(role.task_types),
-        },
+        handles=role.task_types,
+        meta={"version": __version__, "host": socket.gethostname(), "pid": os.getpid()},
         duties=duties_of(services, role),
         drain_seconds=settings.drain_seconds,
         once=once,

@@ -121,13 +121,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One start of one worker; a new id at every start."""
+    """One start of one worker, with a new id; `handles`: the task types it has code for."""
 
     id: SessionId
     secret: UUID
     worker_id: WorkerId
     worker_type: str
-    granted: tuple[str, ...]
+    handles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Attempt:
         if repo is None:
             raise InvalidInput(
                 f"task {self.task.id} names no repository and none is configured:"
-                " set governance_tasks.repo or GITHUB_REPO"
+                " set governance_tasks.repo or JUGGERNAUT_REPO"
             )
         return repo
 

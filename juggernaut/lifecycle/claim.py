@@ -1,4 +1,4 @@
-"""Claim: a worker takes tasks that its role is granted, each with a lease on it.
+"""Claim: a worker takes tasks that its role handles and is granted, each with a lease on it.
 
 The claim itself is one statement in the database. What is here refuses an answer that breaks
 the contract, before anybody acts on it.
@@ -14,7 +14,7 @@ from juggernaut.ports import Queue
 
 
 async def claim(queue: Queue, session: Session, slots: int) -> Sequence[Claim]:
-    """Claim up to `slots` tasks; raises InvariantBroken for a task that was not granted."""
+    """Claim up to `slots` tasks; raises InvariantBroken for a task that it has no code for."""
     if slots < 1:
         return ()
     claims = await queue.claim(session, slots)
@@ -23,9 +23,9 @@ async def claim(queue: Queue, session: Session, slots: int) -> Sequence[Claim]:
     for found in claims:
         if found.lease.task_id != found.task.id:
             raise InvariantBroken(f"the lease of task {found.task.id} names another task")
-        if found.task.task_type not in session.granted:
+        if found.task.task_type not in session.handles:
             raise InvariantBroken(
                 f"task {found.task.id} is of type {found.task.task_type}, which"
-                f" {session.worker_type} is not granted"
+                f" {session.worker_type} does not handle"
             )
     return claims

@@ -64,16 +64,16 @@ class Worker:
     make_attempt: Callable[[Session], Attempt]
     stopping: asyncio.Event
     slots: int
+    handles: tuple[str, ...]
     meta: Json
     duties: Callable[[Mapping[str, float]], Sequence[TimedDuty]]
     drain_seconds: float = limits.DRAIN_SECONDS
     once: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _granted: tuple[str, ...] = ()
 
     def hint(self, task_type: str) -> None:
         """Wake up if this worker may do such work; an empty hint is for everybody."""
-        if not task_type or task_type in self._granted:
+        if not task_type or task_type in self.handles:
             self._wake.set()
 
     def wake_up(self) -> None:
@@ -141,19 +141,20 @@ class Worker:
         while not self.stopping.is_set():
             sent = self.clock.monotonic()
             try:
-                session = await self.store.open_session(self.worker_id, self.worker_type, self.meta)
+                session = await self.store.open_session(
+                    self.worker_id, self.worker_type, self.handles, self.meta
+                )
                 thresholds = await self.store.thresholds()
             except (DatabaseUnreachable, OSError) as error:
                 failures += 1
                 self._judge_outage(failures, sent - began, error)
                 await pause(self.clock, backoff(failures), self.stopping)
                 continue
-            self._granted = session.granted
             log.info(
                 "worker registered",
                 worker=self.worker_id,
                 worker_type=self.worker_type,
-                granted=list(session.granted),
+                handles=list(session.handles),
                 slots=self.slots,
             )
             return session, sent, thresholds

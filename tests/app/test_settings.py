@@ -198,3 +198,16 @@ def fault_of_missing() -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         load_settings().settings.operator_dsn()
     return caught.value
+
+
+def test_listening_uses_the_workers_login_at_the_direct_address() -> None:
+    """Behind a pooler LISTEN goes past it, but never with the operator's login."""
+    settings = load_settings(
+        {
+            "database_url": "postgresql://op:FAKE1@pool:6543/db",
+            "worker_database_url": "postgresql://w:FAKE2@pool:6543/db",
+            "database_unpooled_url": "postgresql://op:FAKE1@direct:5432/db",
+        },
+        None,
+    ).settings
+    assert settings.listen_dsn() == "postgresql://w:FAKE2@direct:5432/db"

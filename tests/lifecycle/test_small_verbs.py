@@ -50,12 +50,12 @@ class OneQueue:
 
 
 async def test_a_claim_that_breaks_the_contract_is_not_acted_on(bench: Bench) -> None:
-    """A type without a grant, a lease of another task, more than was asked for."""
+    """A type without a handler, a lease of another task, more than was asked for."""
     await bench.add_task("command")
     found = await bench.claim("executor")
     assert found is not None
     session = bench.sessions["executor"]
-    powerless = replace(session, granted=("code",))
+    powerless = replace(session, handles=("code",))
     other = replace(found, lease=replace(found.lease, task_id=TaskId(session.id)))
     for claims, holder, slots in (
         ([found], powerless, 1),

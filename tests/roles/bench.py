@@ -75,12 +75,14 @@ class Bench:
         )
         return found
 
-    async def claim(self, role: str) -> Claim | None:
-        """Claim one task as a worker of a role, in its one session."""
+    async def claim(self, role: str, handles: tuple[str, ...] = ()) -> Claim | None:
+        """Claim one task in the role's one session; a role of the test says what it handles."""
         store = self.services.store
         if role not in self.sessions:
-            meta = {"version": "0", "host": "test", "pid": 1, "capabilities": []}
-            self.sessions[role] = await store.open_session(WorkerId(f"{role}-1"), role, meta)
+            meta = {"version": "0", "host": "test", "pid": 1}
+            self.sessions[role] = await store.open_session(
+                WorkerId(f"{role}-1"), role, handles or role_named(role).task_types, meta
+            )
         found = await claim(store, self.sessions[role], 1)
         return found[0] if found else None
 

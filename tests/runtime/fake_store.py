@@ -66,7 +66,9 @@ class FakeStore:
         if self.down:
             raise DatabaseUnreachable("no answer")
 
-    async def open_session(self, worker_id: WorkerId, worker_type: str, meta: Json) -> Session:
+    async def open_session(
+        self, worker_id: WorkerId, worker_type: str, handles: tuple[str, ...], meta: Json
+    ) -> Session:
         """Register."""
         self._answer("open")
         self.sessions += 1

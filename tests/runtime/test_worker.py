@@ -67,6 +67,7 @@ def make(
         make_attempt=make_attempt,
         stopping=asyncio.Event(),
         slots=slots,
+        handles=("command", "test"),
         meta={},
         duties=duties,
         once=once,

@@ -56,7 +56,9 @@ class Swarm:
 
     async def worker(self, name: str = "w1", kind: str = "executor") -> Session:
         """Register a worker."""
-        return await self.store.open_session(WorkerId(name), kind, {"version": "test", "pid": 1})
+        handles = ("planning", "command", "code", "report", "strategy")
+        meta = {"version": "test", "pid": 1}
+        return await self.store.open_session(WorkerId(name), kind, handles, meta)
 
     async def claim_one(self, session: Session) -> Claim:
         """Claim exactly one task."""

@@ -8,19 +8,26 @@ from typing import Final
 
 import asyncpg
 
-from juggernaut.adapters.postgres.queries import CATCH
+from juggernaut.adapters.postgres.queries import CATCH, sql
 
 CHANNEL: Final = "juggernaut_work"
 CHECK_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 10.0
 RECONNECT_SECONDS: Final = 5.0
 
 
 class Listener:
     """One connection that waits for NOTIFY and wakes the loops of this process."""
 
-    def __init__(self, dsn: str, on_hint: Callable[[str], None]) -> None:
-        """Wake by calling `on_hint` with the payload; the address must not be a pooler's."""
+    def __init__(
+        self, dsn: str, on_hint: Callable[[str], None], *, role: str | None = None
+    ) -> None:
+        """Wake by calling `on_hint` with the payload; the address must not be a pooler's.
+
+        role: what a shared login drops to on connect.
+        """
         self._dsn = dsn
+        self._settings = {"application_name": "juggernaut", **({"role": role} if role else {})}
         self._on_hint = on_hint
 
     async def run(self) -> None:
@@ -35,14 +42,14 @@ class Listener:
     async def _listen(self) -> None:
         """Hold one connection until it is lost; a dead link is found by asking."""
         connection = await asyncpg.connect(
-            self._dsn, timeout=RECONNECT_SECONDS, server_settings={"application_name": "juggernaut"}
+            self._dsn, timeout=ANSWER_SECONDS, server_settings=self._settings
         )
         try:
             await connection.add_listener(CHANNEL, self._heard)
             self._on_hint("")  # what was said before is lost: everybody looks
             while True:
                 await asyncio.sleep(CHECK_SECONDS)
-                await connection.execute("", timeout=RECONNECT_SECONDS)
+                await connection.fetch(sql("check_alive"), timeout=ANSWER_SECONDS)
         finally:
             connection.terminate()
 

@@ -58,15 +58,18 @@ class PgStore:
 
     # Fleet ------------------------------------------------------------------------------------
 
-    async def open_session(self, worker_id: WorkerId, worker_type: str, meta: Json) -> Session:
+    async def open_session(
+        self, worker_id: WorkerId, worker_type: str, handles: tuple[str, ...], meta: Json
+    ) -> Session:
         """Register a start of a worker."""
-        row = (await self._rows("open_session", worker_id, worker_type, dict(meta)))[0]
+        declared = {**meta, "capabilities": list(handles)}
+        row = (await self._rows("open_session", worker_id, worker_type, declared))[0]
         return Session(
             id=SessionId(row["session"]),
             secret=row["secret"],
             worker_id=worker_id,
             worker_type=worker_type,
-            granted=tuple(row["granted"]),
+            handles=handles,
         )
 
     async def beat(self, session: Session, status: str, task: TaskId | None) -> bool:

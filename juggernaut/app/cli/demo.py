@@ -84,7 +84,7 @@ def next_steps(played: Played, keep: bool) -> list[str]:
         return [
             "It still runs. Try next:",
             f"  juggernaut task list {dsn}",
-            f'  juggernaut goal add "slugify() keeps German umlauts as ae, oe, ue" {dsn}',
+            f"  juggernaut logs {dsn}",
             f"  juggernaut demo --dir {place} --stop",
         ]
     return [

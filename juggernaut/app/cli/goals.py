@@ -31,7 +31,7 @@ def add(
     title: Annotated[str, typer.Argument(help="What you want, in one line.")],
     description: Annotated[str, typer.Option("--description", "-d", help="Details.")] = "",
     repo: Annotated[
-        str | None, typer.Option("--repo", help="Repository; the default is GITHUB_REPO.")
+        str | None, typer.Option("--repo", help="Repository; the default is JUGGERNAUT_REPO.")
     ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="USD", help="Most that it may cost.")

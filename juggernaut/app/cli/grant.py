@@ -13,10 +13,14 @@ from juggernaut.app.cli.people import ask
 if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
 
+SCOPE_KINDS = ("role", "type", "worker", "goal")
 SPEND_COLUMNS = ("scope", "cap_usd", "spent_usd", "reserved_usd", "left_usd", "resets")
 
 ScopeArgument = Annotated[
-    str, typer.Argument(help="`all`, a worker type, a task type, or what `budget` lists.")
+    str,
+    typer.Argument(
+        help="`all`, `role:executor`, `type:code`, `worker:<worker id>` or `goal:<goal id>`."
+    ),
 ]
 
 
@@ -67,14 +71,14 @@ def budget(
 
 def pause(
     scope: ScopeArgument = "all",
-    reason: Annotated[str, typer.Option("--reason", help="Why; `why_idle` shows it.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; `why_idle` shows it.")] = "paused",
     dsn: DsnOption = None,
 ) -> None:
     """Stop new claims; running attempts end by themselves.
 
     Example: `juggernaut pause all --reason "release week"`
     """
-    ask(dsn, lambda board: board.rows("pause_swarm", scope, reason))
+    ask(dsn, lambda board: board.rows("pause_swarm", readable(scope), reason))
     typer.echo(f"paused: {scope}")
 
 
@@ -83,5 +87,16 @@ def resume(scope: ScopeArgument = "all", dsn: DsnOption = None) -> None:
 
     Example: `juggernaut resume all`
     """
-    ask(dsn, lambda board: board.rows("resume_swarm", scope))
-    typer.echo(f"resumed: {scope}")
+    (row,) = ask(dsn, lambda board: board.rows("resume_swarm", readable(scope)))
+    typer.echo(f"resumed: {scope}" if row["resumed"] else f"was not paused: {scope}")
+
+
+def readable(scope: str) -> str:
+    """Give a scope back if it has the form of one; raises BadParameter."""
+    kind, _, name = scope.partition(":")
+    if scope == "all" or (kind in SCOPE_KINDS and name):
+        return scope
+    raise typer.BadParameter(
+        f"{scope!r} is no scope: use all, or one of {', '.join(SCOPE_KINDS)} with a name,"
+        " for instance role:executor"
+    )

@@ -24,6 +24,7 @@ T = TypeVar("T")
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+SHORT_CELL_CHARS: Final = 16
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 DsnOption = Annotated[
@@ -77,7 +78,11 @@ def emit(
 
     table = Table(title=title or None, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # Short values stay whole; the room that is left goes to the long ones.
+        widest = max((len(cell(row.get(column))) for row in rows), default=0)
+        table.add_column(
+            column.replace("_", " "), overflow="fold", no_wrap=widest <= SHORT_CELL_CHARS
+        )
     for row in rows:
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
     console = Console()

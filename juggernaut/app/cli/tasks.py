@@ -44,7 +44,7 @@ def add(
     ] = None,
     priority: Annotated[str, typer.Option(help="critical, high, medium or low")] = "medium",
     risk: Annotated[str, typer.Option(help="low, medium, high or critical")] = "low",
-    repo: Annotated[str | None, typer.Option(help="Repository; default GITHUB_REPO.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Repository; default JUGGERNAUT_REPO.")] = None,
     goal: Annotated[str | None, typer.Option(help="Goal it belongs to.", metavar="ID")] = None,
     command: Annotated[
         str | None, typer.Option(help="The command of a `command` task.", metavar="COMMAND")

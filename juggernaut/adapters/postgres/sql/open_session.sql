@@ -1,1 +1,1 @@
-SELECT session, secret, granted FROM juggernaut.open_session_v1($1, $2, $3)
+SELECT session, secret FROM juggernaut.open_session_v1($1, $2, $3)

@@ -1,1 +1,1 @@
-SELECT resume_swarm($1::text);
+SELECT resume_swarm($1::text) AS resumed
