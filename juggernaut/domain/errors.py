@@ -94,15 +94,22 @@ class ModelError(AttemptError):
 class ModelUnavailable(ModelError):
     """Rate limit, overload, server error, time-out or a lost connection.
 
-    `retry_after_seconds` is the provider's own wish, if it said one.
+    `retry_after_seconds` is the provider's own wish, if it said one. `maybe_billed`: the request
+    got there and no answer came back whole, so it may have been charged for.
     """
 
     code = "model_unavailable"
 
-    def __init__(self, *args: object, retry_after_seconds: float | None = None) -> None:
-        """Keep the message, and how long the provider asks to be left alone."""
+    def __init__(
+        self,
+        *args: object,
+        retry_after_seconds: float | None = None,
+        maybe_billed: bool = False,
+    ) -> None:
+        """Keep the message, and what the purse and the next try have to know."""
         super().__init__(*args)
         self.retry_after_seconds = retry_after_seconds
+        self.maybe_billed = maybe_billed
 
 
 class ModelRefused(ModelError):

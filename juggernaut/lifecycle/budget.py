@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from juggernaut.domain.digest import digest_of
-from juggernaut.domain.errors import ModelGarbled, ModelRefused, ModelUnavailable
+from juggernaut.domain.errors import ModelError, ModelGarbled, ModelUnavailable
 from juggernaut.domain.limits import (
     CONTEXT_CHARS,
     LOG_MESSAGE_CHARS,
@@ -87,11 +87,8 @@ class Purser:
         asked = clock.monotonic()
         try:
             reply = await model.complete(request)
-        except ModelGarbled as error:
-            await self._failed(call, most, error)
-            raise
-        except (ModelUnavailable, ModelRefused) as error:
-            await self._failed(call, Decimal(0), error)
+        except ModelError as error:
+            await self._failed(call, most if _maybe_billed(error) else Decimal(0), error)
             raise
         usage = reply.usage
         facts = {
@@ -149,6 +146,13 @@ class _Patience:
         if isinstance(error, ModelUnavailable):
             return (error.retry_after_seconds or 0.0) <= MODEL_RETRY_CAP_SECONDS
         return False
+
+
+def _maybe_billed(error: ModelError) -> bool:
+    """Say whether a call without a usable reply may have cost something: then it cost the most."""
+    return isinstance(error, ModelGarbled) or (
+        isinstance(error, ModelUnavailable) and error.maybe_billed
+    )
 
 
 _BACKOFF = wait_random_exponential(multiplier=MODEL_RETRY_BASE_SECONDS, max=MODEL_RETRY_CAP_SECONDS)

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from juggernaut.domain.errors import (
+    AttemptError,
     BudgetExhausted,
-    ModelError,
     ModelGarbled,
     ModelRefused,
     ModelUnavailable,
@@ -84,11 +84,12 @@ async def test_the_purse_stops_the_third_call(bench: Bench) -> None:
         ([ModelRefused("401")], ModelRefused, ["0"]),
         ([ModelUnavailable("529")], ModelUnavailable, ["0"] * 4),
         ([ModelGarbled("cut")], ModelGarbled, ["0.01"] * 2),
+        ([ModelUnavailable("hung up", maybe_billed=True)], BudgetExhausted, ["0.01"] * 2),
         ([ModelUnavailable("wait", retry_after_seconds=3600)], ModelUnavailable, ["0"]),
     ],
 )
 async def test_a_call_that_fails_is_settled(
-    bench: Bench, replies: list[Reply], error: type[ModelError], costs: list[str]
+    bench: Bench, replies: list[Reply], error: type[AttemptError], costs: list[str]
 ) -> None:
     """Garbled: at the full price. Turned away: for nothing. Each try is a call of its own."""
     ask, _ = await purser(bench, replies)

@@ -74,14 +74,19 @@ def translate(error: Exception, *, name: str, seconds: float, secret: str | None
         wait = retry_after_seconds(response.headers)
         detail = provider_message(getattr(error, "body", None)) or f"{type(error).__name__}"
         return from_status(status, detail, name=name, retry_after=wait, secret=secret)
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return ModelUnavailable(f"{name} gave no full reply within {seconds:g} s")
     # The SDKs say "Connection error."; what is under it says why.
     root = error.__cause__ or error
+    arrived = "Connect" not in type(root).__name__  # ConnectError, ConnectTimeout: never there
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return ModelUnavailable(
+            f"{name} gave no full reply within {seconds:g} s", maybe_billed=arrived
+        )
     reason = scrub(f"{type(root).__name__}: {root}", secret)
     if isinstance(error, ValueError):
         return ModelGarbled(f"{name} sent what cannot be read ({reason})")
-    return ModelUnavailable(f"{name} could not be reached or hung up ({reason})")
+    return ModelUnavailable(
+        f"{name} could not be reached or hung up ({reason})", maybe_billed=arrived
+    )
 
 
 def provider_message(body: object) -> str:

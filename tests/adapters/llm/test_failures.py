@@ -5,7 +5,12 @@ from email.utils import format_datetime
 
 import pytest
 
-from juggernaut.adapters.llm.failures import from_status, retry_after_seconds, scrub
+from juggernaut.adapters.llm.failures import (
+    from_status,
+    retry_after_seconds,
+    scrub,
+    translate,
+)
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelRefused, ModelUnavailable
 
@@ -55,3 +60,20 @@ def test_retry_after_as_a_date() -> None:
     assert 90 < seconds <= 100
     past = format_datetime(soon - timedelta(days=1), usegmt=True)
     assert retry_after_seconds({"retry-after": past}) is None
+
+
+def test_what_may_have_been_billed_says_so() -> None:
+    """A server that was never reached billed nothing; one that hung up may have."""
+
+    class ConnectError(Exception):
+        """What the HTTP library raises when nobody answers."""
+
+    def cost(error: Exception) -> bool:
+        """Translate, and read the flag."""
+        found = translate(error, name="x/y", seconds=1, secret=None)
+        assert isinstance(found, ModelUnavailable)
+        return found.maybe_billed
+
+    assert not cost(ConnectError("refused"))
+    assert cost(OSError("peer closed connection"))
+    assert cost(TimeoutError())
