@@ -15,6 +15,12 @@ ROWS_MAX: Final = 400
 _CITED: Final = re.compile(r"\[([a-z]+\d+)\]")
 _CELL_CHARS: Final = 300
 _KEYS: Final = ("metric", "scope", "value", "unit", "previous", "title", "error_code", "count")
+_FORMS: Final = (
+    (frozenset({"metric", "scope", "value", "unit"}), "{metric}, {scope}: {value} {unit}"),
+    (frozenset({"error_code", "count", "example"}), "{error_code}, {count} times: {example}"),
+    (frozenset({"title", "status", "percent"}), "{title}: {status}, {percent} % done"),
+    (frozenset({"title", "impact", "applied"}), "{title}: impact {impact}, used {applied} times"),
+)
 _LAST: Final = ("rests_on", "task_ids", "goal_id")
 
 
@@ -31,6 +37,16 @@ class Row:
         ordered = sorted(self.values.items(), key=lambda item: _place(item[0]))
         cells = (f"{key}={_cell(value)}" for key, value in ordered)
         return f"[{self.id}] {', '.join(cells)}"
+
+    def said(self) -> str:
+        """Give the row as a person would say it; a row of an unknown form as `line` does."""
+        value = {key: _cell(item) for key, item in self.values.items()}
+        for needs, form in _FORMS:
+            if needs <= value.keys():
+                before = value.get("previous", "None")
+                since = "" if before == "None" else f" (before: {before})"
+                return f"[{self.id}] {form.format_map(value)}{since}"
+        return self.line()
 
 
 def rows_of(metrics: Json) -> tuple[Row, ...]:
@@ -56,7 +72,7 @@ def markdown(rows: Iterable[Row]) -> str:
         if row.section != section:
             section = row.section
             lines += ["", f"## {section.replace('_', ' ').capitalize()}", ""]
-        lines.append(f"- {row.line()}")
+        lines.append(f"- {row.said()}")
     return "\n".join(lines).strip()
 
 

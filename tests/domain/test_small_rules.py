@@ -175,6 +175,10 @@ def test_rows_and_citations() -> None:
     assert [row.id for row in rows] == ["m1", "f1"]
     assert rows[0].line() == "[m1] metric=done, value=3, rests_on=[]"
     assert "## Failures\n\n- [f1] example=line one line two" in markdown(rows)
+    told = rows_of(
+        {"rows": [{"id": "m1", "metric": "cost", "scope": "all", "value": 2, "unit": "US dollars"}]}
+    )
+    assert markdown(told).endswith("- [m1] cost, all: 2 US dollars")
     assert check_citations("Three [m1], and [m1] again.", ["m1", "f1"]) == ("m1",)
     for text, reason in (("Three [m2].", "no such row"), ("Three.", "cite the rows")):
         with pytest.raises(InvalidInput, match=reason):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,15 @@ from juggernaut.app.demo.sample import TEST_COMMAND, script_text, write_sample
 
 COMMAND = [sys.executable, "-m", "juggernaut"]
 SCRIPT = "script.yaml"
+PATIENCE_SECONDS = 90.0
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Give an environment without anything of the developer's: no key, no database."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     root = Path(__file__).resolve().parents[2]
-    return kept | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": str(root)}
+    place = {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": str(root)}
+    return kept | place | {"PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture
@@ -73,15 +76,29 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     raise AssertionError(f"{pattern!r} never came: {''.join(seen)}")
 
 
+def rest_of(process: subprocess.Popen[str]) -> str:
+    """Read to the end; a process that does not end says where it stands (faulthandler)."""
+    stdout = process.stdout
+    assert stdout is not None
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(stdout), daemon=True)
+    reader.start()
+    reader.join(PATIENCE_SECONDS)
+    if reader.is_alive():
+        process.send_signal(signal.SIGABRT)
+        reader.join(PATIENCE_SECONDS)
+        raise AssertionError(f"it did not end: {''.join(said)}")
+    return "".join(said)
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_it_is_stopped_goes_on_and_ends_with_the_goal(place: Path) -> None:
     """Ctrl-C in the middle; the same command finishes the goal after a person approved."""
     with up(place, "--goal", "shorten keeps its limit") as process:
         read_until(process, "code +in_progress")
         process.send_signal(signal.SIGINT)
-        assert process.stdout is not None
-        assert "goes on from here" in process.stdout.read()
+        assert "goes on from here" in rest_of(process)
         assert process.wait(60) == 130
     with up(place, "--goal", "shorten keeps its limit") as process:
         command = read_until(process, r"juggernaut (approve \S+ --dsn .+)")[1]
@@ -94,8 +111,7 @@ def test_it_is_stopped_goes_on_and_ends_with_the_goal(place: Path) -> None:
         )
         assert approved.returncode == 0, approved.stderr
         take_over = read_until(process, r"take it over with: (git pull .+)")[1]
-        assert process.stdout is not None
-        assert "goal completed" in process.stdout.read()
+        assert "goal completed" in rest_of(process)
         assert process.wait(60) == 0
     check_take_over(place / "checkout", take_over)
 

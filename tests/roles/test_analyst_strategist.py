@@ -55,7 +55,7 @@ async def test_a_report_is_composed_of_measured_rows(bench: Bench) -> None:
     task = await bench.add_task("report", title="Daily report")
     assert await bench.work("analyst") == "completed"
     body = await report_of(bench)
-    assert "metric=tasks_completed, scope=command, value=1, unit=tasks" in body
+    assert "tasks_completed, command: 1 tasks (before: 0)" in body
     assert (await bench.facts(task))["report_id"] == 1
 
 
