@@ -21,7 +21,6 @@ from juggernaut.domain.model import (
     CommandResult,
     Completion,
     Decision,
-    Digest,
     EffectRecord,
     Gate,
     Goal,
@@ -41,6 +40,7 @@ from juggernaut.domain.model import (
     TaskId,
     WorkerId,
 )
+from juggernaut.domain.purse import Reservation
 
 
 class Clock(Protocol):
@@ -151,13 +151,12 @@ class Effects(Protocol):
 class Purse(Protocol):
     """Reserve before, settle after."""
 
-    async def reserve(
-        self, lease: Lease, *, model: str, purpose: str, digest: Digest, max_usd: Decimal
-    ) -> UUID:
-        """Reserve the highest price of a call on every purse that applies.
+    async def reserve(self, lease: Lease, call: Reservation) -> UUID:
+        """Reserve on every purse that applies; raises BudgetExhausted naming one, LeaseLost."""
+        ...
 
-        Raises BudgetExhausted naming the purse, LeaseLost when the lease is gone.
-        """
+    async def open_landing(self, lease: Lease, call: Reservation) -> UUID:
+        """Take what was set aside for the landing turn; BudgetExhausted if that is too little."""
         ...
 
     async def settle(self, call: UUID, usd: Decimal, facts: Json) -> None:
@@ -179,12 +178,20 @@ class Knowledge(Protocol):
         """Give the goal of the task, if it has one."""
         ...
 
+    async def reported_merge(self, lease: Lease) -> Json | None:
+        """Give {worker, login, said} of a merge that the attempt has to verify, not to make."""
+        ...
+
     async def goal_story(self, lease: Lease) -> Json:
         """Give the tasks of the goal with their ends and errors, for a new plan."""
         ...
 
     async def recall(self, task: Task, limit: int) -> Sequence[Learning]:
         """Give learnings that fit a task, and count their use."""
+        ...
+
+    async def handoff(self, task: Task) -> Json | None:
+        """Give the newest hand-off note of a task: {note, reason, diff, ...}, or None."""
         ...
 
     async def metrics(self, hours: int) -> Json:
@@ -213,6 +220,14 @@ class Duties(Protocol):
 
     async def settle_goals(self) -> Json:
         """Close finished goals with evidence, ask for one new plan where a task failed."""
+        ...
+
+    async def awaiting_merge(self) -> Sequence[Json]:
+        """Give the reported merges that the forge has not confirmed: {id, fence, repo}."""
+        ...
+
+    async def confirm_merge(self, task: TaskId, fence: int, state: str, shown: str) -> str | None:
+        """Say what the forge shows (merged, closed, open or none); gives the new status."""
         ...
 
     async def due_schedules(self) -> Sequence[Json]:
@@ -321,6 +336,10 @@ class Workspace(Protocol):
 
     async def push(self, change: Change, expected: Sha | None) -> None:
         """Push to the branch, from exactly `expected` (None: it must not exist)."""
+        ...
+
+    async def landed(self) -> Change:
+        """Measure the commit that is checked out against its first parent."""
         ...
 
     async def close(self) -> None:

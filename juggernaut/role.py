@@ -1,9 +1,7 @@
 """The public face for role files: all that a file in roles/ imports.
 
-A role is one file that ends in `ROLE = Role(...)`. It says what its workers do: which handler
-does which type of task, which duties come back without a model. What they may do is not in the
-file: an operator grants task types, and the database, the gates and the sandbox hold the rest.
-A handler gets a RoleContext; there is no pool, token, raw HTTP or path outside the work tree in it.
+A role is one file that ends in `ROLE = Role(...)`: its handlers and its duties. What its workers
+may do is granted by an operator and held by the database, the gates and the sandbox.
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from juggernaut.domain.errors import (
 )
 from juggernaut.domain.limits import (
     AGENT_SECONDS,
+    AGENT_SHARE,
     AGENT_TURNS,
     EXCERPT_CHARS,
     LEARNINGS_CHARS,
@@ -51,7 +50,7 @@ from juggernaut.domain.plans import read_argv, read_checks
 from juggernaut.domain.redact import scrub_json
 from juggernaut.domain.risk import is_document
 from juggernaut.domain.tables import Row, check_citations, markdown, rows_of
-from juggernaut.lifecycle import change, gate, learn, sweep
+from juggernaut.lifecycle import change, gate, learn, settle, sweep
 from juggernaut.lifecycle.ask import ask_structured
 from juggernaut.lifecycle.attempt import Attempt, Services
 from juggernaut.lifecycle.budget import Purser
@@ -254,11 +253,11 @@ class RoleContext:
             """Make the agent's request for a work tree."""
             return AgentRequest(
                 prompt=text,
-                system=self._system,
+                system=f"{self._attempt.prompt('coder', {})}\n\n{self._system}",
                 worktree=worktree,
                 test_argv=self.test_argv,
                 max_turns=AGENT_TURNS,
-                timeout_seconds=AGENT_SECONDS,
+                timeout_seconds=min(AGENT_SECONDS, self.task.timeout_seconds * AGENT_SHARE),
             )
 
         def refuse(files: Sequence[str]) -> str | None:
@@ -339,6 +338,10 @@ class DutyContext:
     async def clear_trees(self) -> Json:
         """Remove work trees that no attempt of this process uses."""
         return await sweep.clear_trees(self._services)
+
+    async def confirm_merges(self) -> Json:
+        """Ask the forge about merges that plain-SQL workers reported; gives counts."""
+        return await settle.confirm_merges(self._services)
 
     async def follow_goals(self) -> Json:
         """Close finished goals with evidence; ask for a new plan where a task failed for good."""

@@ -164,12 +164,15 @@ async def _change(ctx: RoleContext, *, documents_only: bool) -> tuple[Landed, Ve
     """Bring a change of the repository to its merge, verified.
 
     A draft of an earlier attempt gets one chance; when it fails, a new one is written. Whoever
-    approved the exact diff of a draft has approved more than its plan.
+    approved the exact diff of a draft has approved more than its plan. A merge that a plain-SQL
+    worker reported passes the gates now: people decide on it afterwards where they were not asked.
     """
     found = await ctx.found_draft()
     approved = isinstance(found, Draft) and await ctx.pass_diff(found)
-    if not approved and not isinstance(found, Landed):
+    if not approved and (not isinstance(found, Landed) or found.reported):
         await ctx.plan()
+    if isinstance(found, Landed) and found.reported:
+        await ctx.pass_diff(found.draft)
     if isinstance(found, Draft):
         try:
             return await _land(ctx, found, tests=not documents_only)
@@ -260,6 +263,11 @@ async def clear_trees(duty: DutyContext) -> Json:
     return await duty.clear_trees()
 
 
+async def confirm_merges(duty: DutyContext) -> Json:
+    """Ask the forge about merges that plain-SQL workers reported."""
+    return await duty.confirm_merges()
+
+
 ROLE = Role(
     name="executor",
     instructions=(
@@ -273,5 +281,8 @@ ROLE = Role(
         "documentation": documentation,
         "command": command,
     },
-    duties=(Duty("trees", "detect_seconds", clear_trees),),
+    duties=(
+        Duty("trees", "detect_seconds", clear_trees),
+        Duty("merges", "detect_seconds", confirm_merges),
+    ),
 )

@@ -40,6 +40,13 @@ SALT_BYTES: Final = 16
 CREATE: LiteralString = (
     "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L IN ROLE %I', $1::text, $2::text, $3::text)"
 )
+# A group role cannot hand these on. The sweep ends what outlives them.
+WORKER_SETTINGS: Final = (
+    ("statement_timeout", "120s"),
+    ("lock_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+)
+SET: LiteralString = "SELECT format('ALTER ROLE %I SET %I = %L', $1::text, $2::text, $3::text)"
 DROP: LiteralString = "SELECT format('DROP ROLE %I', $1::text)"
 LOGINS: LiteralString = """
 SELECT m.rolname::text AS name, replace(g.rolname::text, 'juggernaut_', '') AS kind,
@@ -97,9 +104,11 @@ async def create_login(dsn: str, kind: str, name: str) -> str:
     if kind not in KINDS:
         raise ConfigError(f"{kind!r} is no kind of login; use {', '.join(KINDS)}")
     password = secrets.token_urlsafe(PASSWORD_BYTES)
-    async with connected(dsn) as connection:
+    async with connected(dsn) as connection, connection.transaction():
         statement = await connection.fetchval(CREATE, name, scram(password), f"juggernaut_{kind}")
         await connection.execute(statement)
+        for setting, value in WORKER_SETTINGS if kind == "worker" else ():
+            await connection.execute(await connection.fetchval(SET, name, setting, value))
     return url_of(dsn, name, password)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from typing import Final
 
 from juggernaut.coder.context import compact
@@ -20,9 +21,12 @@ from juggernaut.domain.model import (
     ToolCall,
     ToolResult,
 )
+from juggernaut.domain.purse import Landing
 
 DURATION: Final = re.compile(r"\d+(?:\.\d+)? ?(?:ms|s|sec|seconds)\b")
 LAST_TURNS: Final = 3
+TRAIL_CALLS: Final = 20
+TRAIL_CHARS: Final = 300
 
 
 class Conversation:
@@ -40,8 +44,19 @@ class Conversation:
         self._warned: set[str] = set()
         self._last = ""
         self._streak = 0
+        self.trail: deque[str] = deque(maxlen=TRAIL_CALLS)
         self.turns = 0
         self.tool_uses = 0
+
+    @property
+    def system(self) -> str:
+        """Give the caller's instructions."""
+        return self._request.system
+
+    @property
+    def asked(self) -> str:
+        """Give the caller's prompt."""
+        return self._request.prompt
 
     @property
     def turns_left(self) -> int:
@@ -64,6 +79,7 @@ class Conversation:
             tools=SPECS,
             max_tokens=limits.REPLY_TOKENS,
             timeout_seconds=limits.MODEL_SECONDS,
+            landing=Landing.KEPT,
         )
 
     def hear(self, reply: ModelReply) -> None:
@@ -85,6 +101,7 @@ class Conversation:
         this = f"{call.name} {arguments} {DURATION.sub('#', used.plain)}"
         self._streak = self._streak + 1 if this == self._last else 1
         self._last = this
+        self.trail.append(f"{call.name} {arguments[:TRAIL_CHARS]} -> {used.plain[:TRAIL_CHARS]}")
 
     def repeats(self) -> bool:
         """Say whether the same call gave the same thing too many times in a row."""
@@ -102,7 +119,13 @@ class Conversation:
         self._said.append(warning)
         return None
 
-    def ended(self, reason: str, summary: str = "") -> AgentResult:
+    def ended(
+        self,
+        reason: str,
+        summary: str = "",
+        handoff: str | None = None,
+        purse: str | None = None,
+    ) -> AgentResult:
         """Give how the execution ended; only the loop's own word for it makes it finished."""
         return AgentResult(
             finished=reason == "finished",
@@ -110,4 +133,6 @@ class Conversation:
             turns=self.turns,
             tool_uses=self.tool_uses,
             reason=reason,
+            handoff=handoff,
+            purse=purse,
         )

@@ -1,7 +1,8 @@
 """The built-in code agent: ask, use the tools that the model asks for, show it what they gave.
 
-It ends when the model calls finish after having done something, or when a bound is reached. What
-it says is never evidence: the caller measures the work tree.
+It ends when the model calls finish after having done something, or at a bound: of turns, of time
+or of the purse. There it has one landing turn for a note. What it says is never evidence: the
+caller measures the work tree.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from juggernaut.coder.conversation import Conversation
+from juggernaut.coder.landing import land
 from juggernaut.coder.paths import WorkTree
 from juggernaut.coder.tools import FINISH, Toolbox, Used
 from juggernaut.domain import limits
+from juggernaut.domain.errors import BudgetExhausted
 from juggernaut.domain.model import AgentRequest, AgentResult, StopReason, ToolCall
 from juggernaut.ports import Asker, Sandbox
 
@@ -42,19 +45,31 @@ class BuiltinAgent:
         return "builtin"
 
     async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
-        """Work until finished or at a bound; errors of the model and the purse are raised."""
+        """Work until finished or at a bound; errors of the model are raised.
+
+        So is that of a purse which cannot pay for the first turn: nothing is there to land.
+        """
         talk = Conversation(request)
         tools = Toolbox(WorkTree(Path(request.worktree)), sandbox)
+        purse = None
         try:
             async with asyncio.timeout(request.timeout_seconds) as limit:
-                return await self._work(talk, tools, ask)
+                end = await self._work(talk, tools, ask)
+            if end is not None:
+                return end
+            reason = f"out of turns after {talk.turns}"
         except TimeoutError:
             if not limit.expired():
                 raise
-            return talk.ended(f"out of time after {request.timeout_seconds:g} s")
+            reason = f"out of time after {request.timeout_seconds:g} s"
+        except BudgetExhausted as error:
+            if talk.turns == 0:
+                raise
+            reason, purse = "the purse has only the landing turn left", str(error)
+        return await land(talk, ask, reason, purse)
 
-    async def _work(self, talk: Conversation, tools: Toolbox, ask: Asker) -> AgentResult:
-        """Take turn after turn; each either ends the work or adds to the conversation."""
+    async def _work(self, talk: Conversation, tools: Toolbox, ask: Asker) -> AgentResult | None:
+        """Take turn after turn until one ends the work; None when there are no turns left."""
         while talk.turns_left > 0:
             reply = await ask(talk.request())
             talk.hear(reply)
@@ -67,7 +82,7 @@ class BuiltinAgent:
                 end = await self._use_tools(talk, tools, reply.tool_calls)
             if end is not None:
                 return end
-        return talk.ended(f"out of turns after {talk.turns}")
+        return None
 
     async def _use_tools(
         self, talk: Conversation, tools: Toolbox, calls: tuple[ToolCall, ...]

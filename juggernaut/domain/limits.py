@@ -24,6 +24,7 @@ CONFIG_DEPTH: Final = 12
 AGENT_TURNS: Final = 40
 AGENT_REPEATS: Final = 3
 AGENT_SECONDS: Final = 1_800.0
+AGENT_SHARE: Final = 0.8  # of the task's own timeout, so that there is time to land
 TOOL_OUTPUT_CHARS: Final = 12_000
 READ_LINES: Final = 400
 SEARCH_HITS: Final = 60
@@ -38,11 +39,17 @@ LIST_DEPTH: Final = 6
 SEARCH_PATTERN_CHARS: Final = 500
 SEARCH_SECONDS: Final = 15.0
 
+# The landing turn: one small call, set aside with the first one, to stop in good order.
+LANDING_CHARS: Final = 12_000
+LANDING_TOKENS: Final = 1_024
+LANDING_SECONDS: Final = 60.0
+LANDING_NOTE_CHARS: Final = 4_000
+
 # Model calls.
 REPLY_TOKENS: Final = 16_384
 MODEL_SECONDS: Final = 300.0
 MODEL_TRIES: Final = 4
-CHARS_PER_TOKEN: Final = 2  # a low estimate, so that the reserved price is an upper bound
+CHARS_PER_TOKEN: Final = 1  # of JSON in ASCII: no token is shorter, so the reserve is a bound
 MODEL_OVERHEAD_TOKENS: Final = 1_000  # what a provider adds to a prompt with tools
 MODEL_REPLY_BYTES: Final = 8 * MIB
 MODEL_ERROR_CHARS: Final = 300
@@ -82,7 +89,7 @@ POLLS_PER_HINT_REQUEST: Final = 6
 DUTY_FAILURES_PER_LINE: Final = 20
 
 # An attempt.
-LEASE_CHECK_SECONDS: Final = 5.0
+LEASE_CHECK_SECONDS: Final = 2.0  # so that a lost lease has ended its children within 5 s
 STOP_SECONDS: Final = 6.0  # of RELEASE_SECONDS, for killing the children of an attempt
 FINAL_WRITE_TRIES: Final = 5
 FINAL_WRITE_PAUSE_SECONDS: Final = 0.5

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NewType
 from uuid import UUID
 
+from juggernaut.domain.purse import Landing
 from juggernaut.domain.states import TaskStatus
 
 TaskId = NewType("TaskId", UUID)
@@ -275,6 +276,7 @@ class ModelRequest:
     force_tool: str | None = None
     max_tokens: int = 8_192
     timeout_seconds: float = 300.0
+    landing: Landing = Landing.NONE
 
 
 class StopReason(StrEnum):
@@ -343,6 +345,8 @@ class AgentResult:
     turns: int
     tool_uses: int
     reason: str
+    handoff: str | None = None  # its note, when it had to stop at a bound
+    purse: str | None = None  # what the purse said, when that was the bound
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,14 @@ def read_checks(payload: Json) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(found)
 
 
+def feedback_of(payload: Json) -> tuple[str, ...]:
+    """Give what people said when they sent the task back, the newest last."""
+    given = payload.get("feedback", ())
+    if not isinstance(given, list | tuple):
+        return ()
+    return tuple(shorten(item, SHOWN_CHARS) for item in given if isinstance(item, str))
+
+
 def commands_of(task: Task) -> tuple[tuple[str, ...], ...]:
     """Give every command that a task's row names, each once."""
     given = [read_argv(task.payload.get(key), f'"{key}"') for key in ("command", "test")]
@@ -95,6 +103,7 @@ def plan_of(
         "effects": list(effects),
         "risk": assessed.risk.value,
         "policy": policy.version,
+        **_answers(task),
     }
     return Plan(body, digest_of(body), assessed.risk, assessed.factors)
 
@@ -120,5 +129,12 @@ def diff_plan_of(
         "diff_digest": text_digest(diff),
         "risk": assessed.risk.value,
         "policy": policy.version,
+        **_answers(task),
     }
     return Plan(body, digest_of(body), assessed.risk, assessed.factors)
+
+
+def _answers(task: Task) -> dict[str, object]:
+    """Give the part of a plan that answers to feedback; a task without any has none."""
+    said = feedback_of(task.payload)
+    return {"feedback": list(said)} if said else {}

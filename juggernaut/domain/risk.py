@@ -40,8 +40,20 @@ _RULES = {
 POLICY_SCHEMA: Json = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["version", "task_types", "documents", "effects", "paths", "commands", "words"],
+    "required": [
+        *("version", "approvers", "floors", "task_types", "documents"),
+        *("effects", "paths", "commands", "words"),
+    ],
     "properties": {
+        "approvers": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [risk.value for risk in Risk],
+            "properties": {
+                risk.value: {"type": "integer", "minimum": 0, "maximum": 9} for risk in Risk
+            },
+        },
+        "floors": {"type": "object"},
         "version": {"type": "integer", "minimum": 1},
         "task_types": {"type": "array", "minItems": 1, "items": {"type": "string"}},
         "documents": {"type": "array", "minItems": 1, "items": {"type": "string"}},
@@ -75,6 +87,8 @@ class Policy:
     """config/policy.yaml, checked; `version` names its number and its bytes."""
 
     version: str
+    approvers: Mapping[Risk, int]
+    floors: Mapping[str, Risk]
     task_types: tuple[str, ...]
     documents: tuple[str, ...]
     effects: Mapping[str, Risk]
@@ -96,11 +110,14 @@ def read_policy(raw: Json) -> Policy:
     try:
         check_schema(raw, POLICY_SCHEMA, "the policy")
         version: Digest = digest_of(raw)
+        approvers, floors = _quorum(raw["approvers"]), _floors(raw["floors"])
     except InvalidInput as error:
         raise ConfigError(f"policy.yaml: {error}") from error
     effects = raw["effects"]
     return Policy(
         version=f"{raw['version']}:{version[:12]}",
+        approvers=approvers,
+        floors=floors,
         task_types=_texts(raw["task_types"]),
         documents=_texts(raw["documents"]),
         effects={str(k): Risk(str(v)) for k, v in effects.items()}
@@ -219,6 +236,23 @@ def _named_paths(payload: Json) -> tuple[str, ...]:
     """Give the path that a task's payload names, if any."""
     path = payload.get("path")
     return (path,) if isinstance(path, str) else ()
+
+
+def _quorum(value: object) -> Mapping[Risk, int]:
+    """Read how many people approve; more risk never needs fewer of them."""
+    given = value if isinstance(value, Mapping) else {}
+    found = {risk: int(given[risk.value]) for risk in Risk}
+    if sorted(found.values()) != list(found.values()):
+        raise InvalidInput("approvers must not become fewer from low to critical")
+    return found
+
+
+def _floors(value: object) -> Mapping[str, Risk]:
+    """Read the least risk of each task type."""
+    given = value if isinstance(value, Mapping) else {}
+    for name, risk in given.items():
+        check_schema(risk, {"enum": [known.value for known in Risk]}, f"floors.{name}")
+    return {str(name): Risk(str(risk)) for name, risk in given.items()}
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 r"""The states of a task and the moves between them, as data.
 
+    waiting -> blocked | failed (what it needs failed)
     waiting -> pending -> in_progress -> completed | failed | pending (retry, released, expired)
                               |   \-> waiting_approval -> pending (approved) | rejected
-                              |   \-> awaiting_merge -> in_progress | completed | failed
+                              |   \-> awaiting_merge -> pending | blocked | failed
                               \-> blocked -> pending | waiting
     any open state -> cancelled; failed -> pending (a person retries)
 
@@ -39,6 +40,7 @@ TRANSITIONS: Final[frozenset[tuple[TaskStatus, TaskStatus]]] = frozenset(
     {
         (_S.WAITING, _S.PENDING),
         (_S.WAITING, _S.BLOCKED),
+        (_S.WAITING, _S.FAILED),
         (_S.PENDING, _S.WAITING),
         (_S.PENDING, _S.IN_PROGRESS),
         (_S.PENDING, _S.WAITING_APPROVAL),
@@ -56,6 +58,7 @@ TRANSITIONS: Final[frozenset[tuple[TaskStatus, TaskStatus]]] = frozenset(
         (_S.AWAITING_MERGE, _S.PENDING),
         (_S.AWAITING_MERGE, _S.COMPLETED),
         (_S.AWAITING_MERGE, _S.FAILED),
+        (_S.AWAITING_MERGE, _S.BLOCKED),
         (_S.BLOCKED, _S.PENDING),
         (_S.BLOCKED, _S.WAITING),
         (_S.BLOCKED, _S.FAILED),

@@ -16,5 +16,6 @@ gather      sources are found in a checkout
 learn       what the facts of the work teach
 complete    the last word: completed, failed, retry, parked or released
 sweep       what a watchdog does again and again
+settle      merges that others report are looked up at the forge
 schedule    tasks that come back by the clock
 """

@@ -6,7 +6,7 @@ prompts reach the ledger, and secrets are taken out of what goes to the provider
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ModelError, ModelGarbled, ModelUnavailable
 from juggernaut.domain.limits import (
     CONTEXT_CHARS,
+    LANDING_CHARS,
+    LANDING_TOKENS,
     LOG_MESSAGE_CHARS,
     MODEL_GARBLED_RETRIES,
     MODEL_RETRY_BASE_SECONDS,
@@ -29,6 +31,8 @@ from juggernaut.domain.limits import (
     MODEL_TRIES,
 )
 from juggernaut.domain.model import Digest, Message, ModelReply, ModelRequest
+from juggernaut.domain.purse import Landing, Most, Reservation
+from juggernaut.domain.tokens import most_tokens
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.ports import LanguageModel, Models
 
@@ -76,19 +80,13 @@ class Purser:
     async def _once(self, model: LanguageModel, request: ModelRequest) -> ModelReply:
         """Reserve, ask, settle."""
         store, clock = self._attempt.services.store, self._attempt.services.clock
-        most = model.max_price(request)
-        call = await store.reserve(
-            self._attempt.lease,
-            model=model.name,
-            purpose=request.purpose,
-            digest=request_digest(request),
-            max_usd=most,
-        )
+        most = most_of(model, request)
+        call = await self._reserve(model, request, most)
         asked = clock.monotonic()
         try:
             reply = await model.complete(request)
         except ModelError as error:
-            await self._failed(call, most if _maybe_billed(error) else Decimal(0), error)
+            await self._failed(call, most if _maybe_billed(error) else Most(Decimal(0), 0), error)
             raise
         usage = reply.usage
         facts = {
@@ -98,16 +96,27 @@ class Purser:
             "output_tokens": usage.output_tokens,
             "cache_read_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
+            # A provider that counts nothing is taken to have used all.
+            "tokens": sum(astuple(usage)) or most.tokens,
             "seconds": round(clock.monotonic() - asked, 3),
         }
         await store.settle(call, reply.cost_usd, facts)
         return reply
 
-    async def _failed(self, call: UUID, usd: Decimal, error: Exception) -> None:
+    async def _reserve(self, model: LanguageModel, request: ModelRequest, most: Most) -> UUID:
+        """Reserve from the purses, or open what was set aside for the landing turn."""
+        store, lease = self._attempt.services.store, self._attempt.lease
+        kept = landing_of(model, request) if request.landing is Landing.KEPT else None
+        call = Reservation(model.name, request.purpose, request_digest(request), most, kept)
+        if request.landing is Landing.TURN:
+            return await store.open_landing(lease, call)
+        return await store.reserve(lease, call)
+
+    async def _failed(self, call: UUID, cost: Most, error: Exception) -> None:
         """Settle a call that gave no reply."""
         text = self._attempt.scrub(str(error), LOG_MESSAGE_CHARS)
-        facts = {"error": type(error).__name__, "message": text}
-        await self._attempt.services.store.settle(call, usd, facts)
+        facts = {"error": type(error).__name__, "message": text, "tokens": cost.tokens}
+        await self._attempt.services.store.settle(call, cost.usd, facts)
 
     def _scrubbed(self, request: ModelRequest) -> ModelRequest:
         """Take secrets out of every text of a request."""
@@ -146,6 +155,17 @@ class _Patience:
         if isinstance(error, ModelUnavailable):
             return (error.retry_after_seconds or 0.0) <= MODEL_RETRY_CAP_SECONDS
         return False
+
+
+def most_of(model: LanguageModel, request: ModelRequest) -> Most:
+    """Give the most that a call may cost; raises UnknownPrice."""
+    return Most(model.max_price(request), most_tokens(request))
+
+
+def landing_of(model: LanguageModel, request: ModelRequest) -> Most:
+    """Give the most that the landing turn after this request may cost."""
+    full = Message("user", "x" * LANDING_CHARS)
+    return most_of(model, replace(request, messages=(full,), max_tokens=LANDING_TOKENS))
 
 
 def _maybe_billed(error: ModelError) -> bool:

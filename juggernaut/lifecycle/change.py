@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from juggernaut.domain import faults
-from juggernaut.domain.errors import AgentFailed, InvalidInput, PullClosed
+from juggernaut.domain.errors import AgentFailed, BudgetExhausted, InvalidInput, PullClosed
 from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
 from juggernaut.domain.model import (
     AgentRequest,
@@ -22,7 +22,9 @@ from juggernaut.domain.model import (
     Sha,
     Task,
 )
+from juggernaut.domain.plans import feedback_of
 from juggernaut.domain.redact import shorten
+from juggernaut.lifecycle import handoff
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.effect import once, recall_effect
 from juggernaut.ports import Asker, Workspace
@@ -42,6 +44,10 @@ class Draft:
     diff: str
     agent: Json
 
+    def answers(self, task: Task) -> bool:
+        """Say whether it was written after everything that people sent back."""
+        return self.agent.get("answers", 0) == len(feedback_of(task.payload))
+
     def facts(self) -> dict[str, object]:
         """Give the form in which the ledger of effects keeps a draft."""
         return {
@@ -57,11 +63,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A pull request that was merged, with the draft that went into it."""
+    """A pull request that was merged, with the draft that went into it.
+
+    `reported`: a plain-SQL worker merged it, and no gate has seen it yet.
+    """
 
     draft: Draft
     pull: Pull
     merged: Sha
+    reported: bool = False
 
 
 def branch_of(task: Task) -> str:
@@ -77,10 +87,14 @@ def pull_title(task: Task) -> str:
 async def find_draft(attempt: Attempt) -> Draft | Landed | None:
     """Find what an earlier attempt pushed and proposed, or even merged.
 
-    A closed pull request is a person's answer (PullClosed). One that was merged at a commit
-    which this task never pushed blocks the task: a person has to look.
+    A draft that a person sent back is not taken up again. A closed pull request is an answer
+    (PullClosed). One that was merged at a commit which this task never pushed blocks the task,
+    unless the merge was reported: then it is measured.
     """
     pull = await attempt.services.forge.find_pull(attempt.repo, branch_of(attempt.task))
+    report = await attempt.services.store.reported_merge(attempt.lease)
+    if report is not None and (pull is None or pull.state != "closed"):
+        return await _read_landed(attempt, pull, report)
     if pull is None:
         return None
     if pull.state == "closed":
@@ -92,7 +106,7 @@ async def find_draft(attempt: Attempt) -> Draft | Landed | None:
     facts = await recall_effect(attempt, "push", key)
     draft = None if facts is None else _read_draft(facts)
     if pull.state != "merged":
-        return draft
+        return draft if draft is None or draft.answers(attempt.task) else None
     if draft is None or pull.merged_sha is None:
         await attempt.block(
             f"pull request #{pull.number} was merged at {pull.head_sha}, which this task"
@@ -117,7 +131,10 @@ async def write_draft(
     branch = branch_of(task)
     workspace = await services.workspaces.open(attempt.repo, branch, attempt.name)
     try:
-        result = await services.agent.execute(request(str(workspace.path)), ask, services.sandbox)
+        asked = await handoff.take_up(attempt, request(str(workspace.path)))
+        result = await services.agent.execute(asked, ask, services.sandbox)
+        if result.handoff is not None:
+            await handoff.leave(attempt, workspace, branch, result, refuse)
         _check_agent(result)
         try:
             change = await workspace.commit(f"{pull_title(task)}\n\nTask: {task.id}\n")
@@ -133,6 +150,7 @@ async def write_draft(
             "turns": result.turns,
             "tool_uses": result.tool_uses,
             "summary": attempt.scrub(result.summary, TITLE_CHARS),
+            "answers": len(feedback_of(task.payload)),
         }
         return await _push(attempt, workspace, change, agent)
     finally:
@@ -207,6 +225,32 @@ async def merge(attempt: Attempt, draft: Draft, pull: Pull, body: str) -> Landed
     return Landed(draft, pull, Sha(merged))
 
 
+async def _read_landed(attempt: Attempt, pull: Pull | None, report: Json) -> Landed:
+    """Measure a merge that a plain-SQL worker reported, by the merged commit itself."""
+    merged = pull.merged_sha if pull else None
+    if pull is None or merged is None:
+        await attempt.block(
+            f"{report['worker']} reported a merge, but the forge shows"
+            f" {'an open' if pull else 'no'} pull request of {branch_of(attempt.task)}",
+            "a person: look at the forge, then cancel the task or open a new one",
+        )
+    tree = await attempt.services.workspaces.checkout(attempt.repo, merged, attempt.name)
+    try:
+        change = await tree.landed()
+    finally:
+        await tree.close()
+    draft = Draft(
+        head=pull.head_sha,
+        base=change.base,
+        files=change.files,
+        added=change.added,
+        removed=change.removed,
+        diff=attempt.scrub(change.diff, DIFF_BYTES),
+        agent={"name": "plain SQL", "worker": report["worker"], "login": report["login"]},
+    )
+    return Landed(draft, pull, merged, reported=True)
+
+
 async def _push(attempt: Attempt, workspace: Workspace, change: Change, agent: Json) -> Draft:
     """Push a commit from exactly the head that the branch has now."""
     forge, repo, branch = attempt.services.forge, attempt.repo, branch_of(attempt.task)
@@ -238,7 +282,12 @@ async def _push(attempt: Attempt, workspace: Workspace, change: Change, agent: J
 
 
 def _check_agent(result: AgentResult) -> None:
-    """Raise AgentFailed for an agent that did not finish, or that only claims to have worked."""
+    """Raise AgentFailed for an agent that did not finish, or that only claims to have worked.
+
+    BudgetExhausted, with the purse's own words, for one that ran out of money or tokens.
+    """
+    if result.purse is not None:
+        raise BudgetExhausted(result.purse)
     if not result.finished:
         raise AgentFailed(shorten(result.reason or "the agent gave no reason", TITLE_CHARS))
     if result.tool_uses < 1:

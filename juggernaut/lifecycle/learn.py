@@ -79,6 +79,8 @@ def _turned(verdict: CriterionVerdict) -> str:
 
 def _agent(facts: Mapping[str, object]) -> str:
     """Say how much work the agent had."""
+    if "turns" not in facts:
+        return f"was {facts.get('name')}, outside this program"
     return f"{facts.get('name')} took {facts.get('turns')} turns, {facts.get('tool_uses')} tools"
 
 

@@ -27,6 +27,13 @@ def test_a_purse_is_set_and_shown(database: Database) -> None:
     """The new cap is in the list that comes back."""
     rows = good(database, "budget", "day", "5.00")
     assert [(row["scope"], float(row["cap_usd"])) for row in rows] == [("day", 5.0)]
+    (capped,) = good(database, "budget", "day", "5.00", "--tokens", "2000000")
+    (kept,) = good(database, "budget", "day", "6.00")
+    assert capped["left_tokens"] == kept["cap_tokens"] == 2_000_000
+    (freed,) = good(database, "budget", "day", "6.00", "--tokens", "none")
+    assert freed["cap_tokens"] is None
+    assert run(database, "budget", "day", "6.00", "--tokens", "few").code == 2
+    assert run(database, "budget", "dya", "6.00").code == 1
     assert run(database, "budget", "day").code == 2
     assert run(database, "budget", "day", "much").code == 1
 

@@ -9,7 +9,7 @@ import pytest
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain import limits
-from juggernaut.domain.errors import BudgetExhausted, ModelGarbled, ModelUnavailable
+from juggernaut.domain.errors import ModelGarbled, ModelUnavailable
 from juggernaut.domain.model import (
     AgentRequest,
     AgentResult,
@@ -19,6 +19,7 @@ from juggernaut.domain.model import (
     ToolCall,
     Usage,
 )
+from juggernaut.domain.purse import Landing
 
 Step = ModelReply | BaseException | Callable[[ModelRequest], ModelReply]
 
@@ -172,17 +173,21 @@ async def test_turns_run_out(bench: Bench) -> None:
     result = await bench.work(script, max_turns=5)
     assert (result.finished, result.turns, result.tool_uses) == (False, 5, 5)
     assert result.reason == "out of turns after 5"
-    assert "Turns left: 1." in script.heard()
+    assert "Turns left: 1." in script.requests[-2].messages[-1].text
+    assert "You have to stop now: out of turns after 5." in script.heard()
+    assert result.handoff == "The model left no note"
 
 
 async def test_time_runs_out_while_the_model_thinks(bench: Bench) -> None:
-    """A model that does not answer is left; what was done is counted."""
+    """A model that does not answer is left, and asked once more for a note only."""
     hang = asyncio.Event()
     turns = iter([says("", call("list"))])
 
     async def ask(request: ModelRequest) -> ModelReply:
         """Answer once, then never."""
         assert_valid(request)
+        if request.landing is Landing.TURN:
+            return says("I listed the files.")
         for reply in turns:
             return reply
         await hang.wait()
@@ -192,6 +197,7 @@ async def test_time_runs_out_while_the_model_thinks(bench: Bench) -> None:
     result = await BuiltinAgent().execute(request, ask, bench.sandbox)
     assert (result.finished, result.turns, result.tool_uses) == (False, 1, 1)
     assert result.reason == "out of time after 0.5 s"
+    assert result.handoff == "I listed the files."
 
 
 async def test_time_runs_out_while_a_command_runs(bench: Bench) -> None:
@@ -202,12 +208,8 @@ async def test_time_runs_out_while_a_command_runs(bench: Bench) -> None:
     assert not Path("/proc", (bench.tree / "pid").read_text().strip()).exists()
 
 
-@pytest.mark.parametrize(
-    "error", [ModelUnavailable("overloaded"), BudgetExhausted("purse goal"), TimeoutError("inner")]
-)
-async def test_errors_of_the_model_and_the_purse_are_raised(
-    bench: Bench, error: BaseException
-) -> None:
+@pytest.mark.parametrize("error", [ModelUnavailable("overloaded"), TimeoutError("inner")])
+async def test_errors_of_the_model_are_raised(bench: Bench, error: BaseException) -> None:
     """They are the caller's to judge, also a time-out that is not the agent's own."""
     with pytest.raises(type(error), match=str(error)):
         await bench.work(Script(LOOK, error))

@@ -241,7 +241,7 @@ def test_the_schemas_are_small_and_the_prompt_too() -> None:
     """System prompt and tools together stay under about 2,000 tokens."""
     prompt = Path(__file__).parents[2] / "config" / "prompts" / "coder.md"
     tools = sum(len(f"{s.name}{s.description}{s.schema}") for s in SPECS)
-    assert (len(prompt.read_text()) + tools) / limits.CHARS_PER_TOKEN < 2_000
+    assert (len(prompt.read_text()) + tools) < 4_000
     assert [spec.name for spec in SPECS] == [
         *("list", "search", "read", "edit", "write", "run", "finish")
     ]

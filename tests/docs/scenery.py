@@ -31,6 +31,7 @@ class Scenery:
             "waiting_task": self._waiting,
             "second_waiting_task": self._waiting,
             "third_waiting_task": self._waiting,
+            "fourth_waiting_task": self._waiting,
             "digest": self._digest,
             "done_task": self._done,
             "recommendation": lambda: self._recommendation("goal"),
@@ -42,8 +43,9 @@ class Scenery:
 
     async def furnish(self) -> None:
         """Make everything that a list of the cookbook shows."""
-        for name in ("waiting_task", "second_waiting_task", "third_waiting_task", "digest"):
-            await self.value_of(name)
+        for count in ("", "second_", "third_", "fourth_"):
+            await self.value_of(f"{count}waiting_task")
+        await self.value_of("digest")
         for name in ("open_task", "failed_task", "blocked_task", "done_task", "bot_task", "goal"):
             await self.value_of(name)
         for name in ("recommendation", "other_recommendation"):

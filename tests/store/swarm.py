@@ -28,6 +28,7 @@ from juggernaut.domain.model import (
 from tests.fixtures_postgres import Database, Login
 
 DIGEST = "a" * 64
+TYPES = "SELECT task_type FROM juggernaut.task_types ORDER BY task_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,11 @@ class Swarm:
         )
         return found
 
-    async def worker(self, name: str = "w1", kind: str = "executor") -> Session:
-        """Register a worker."""
-        handles = ("planning", "command", "code", "report", "strategy")
+    async def worker(
+        self, name: str = "w1", kind: str = "executor", handles: tuple[str, ...] = ()
+    ) -> Session:
+        """Register a worker; it handles every type unless the test says which."""
+        handles = handles or tuple(row[0] for row in await self.pool.fetch(TYPES))
         meta = {"version": "test", "pid": 1}
         return await self.store.open_session(WorkerId(name), kind, handles, meta)
 

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from juggernaut.domain.errors import BudgetExhausted, LawRefused
-from juggernaut.domain.model import Claim, Criterion, Digest, Learning, ProposedTask, Risk
+from juggernaut.domain.model import Claim, Criterion, Learning, ProposedTask, Risk
+from juggernaut.domain.purse import Most, Reservation
 from tests.fixtures_postgres import Database, Login
 from tests.store.swarm import GATE, Swarm, command_completion, open_swarm, plan
 
@@ -195,7 +196,7 @@ async def test_purse_for_ten_lets_exactly_ten_out(swarm: Swarm) -> None:
         """Reserve one dollar."""
         try:
             await swarm.store.reserve(
-                claim.lease, model="m", purpose="p", digest=Digest("d"), max_usd=Decimal(1)
+                claim.lease, Reservation("m", "p", "d", Most(Decimal(1), 100))
             )
         except BudgetExhausted as error:
             assert "purse task:" in str(error)
@@ -210,9 +211,7 @@ async def test_settling_gives_the_rest_back(swarm: Swarm) -> None:
     """Reserved is set aside; settled is what it cost."""
     await swarm.add()
     claim = await swarm.claim_one(await swarm.worker())
-    call = await swarm.store.reserve(
-        claim.lease, model="m", purpose="p", digest=Digest("d"), max_usd=Decimal(5)
-    )
+    call = await swarm.store.reserve(claim.lease, Reservation("m", "p", "d", Most(Decimal(5), 100)))
     await swarm.store.settle(call, Decimal("0.25"), {"input_tokens": 10})
     row = await swarm.operator.fetchrow("SELECT * FROM spend WHERE scope = 'day'")
     assert row is not None

@@ -1,5 +1,7 @@
 """The rules that need several files hold for the tree, and each is shown to catch a sinner."""
 
+from pathlib import Path
+
 from tests.tidy import tree_rules as rules
 from tests.tidy.reading import files_under, product_python, relative, text_of
 
@@ -16,6 +18,14 @@ def test_every_query_is_used() -> None:
     queries = [q for p in files_under("juggernaut", suffix=".sql") if (q := relative(p))]
     named = {relative(p): text_of(p) for p in product_python()}
     assert rules.unused_queries([q for q in queries if q.startswith(f"{STORE}sql/")], named) == []
+
+
+def test_every_prompt_is_used() -> None:
+    """A prompt file that no code names reaches no model."""
+    code = "\n".join(text_of(path) for path in product_python())
+    prompts = [Path(relative(p)).stem for p in files_under("config", suffix=".md")]
+    assert prompts
+    assert [name for name in prompts if f'"{name}"' not in code and f"'{name}'" not in code] == []
 
 
 def test_every_module_is_used() -> None:

@@ -99,6 +99,10 @@ class GitWorkspace:
         refusal = next((line for line in said if line.startswith("!")), "no reason given")
         raise ForgeError(f"git push of {self._branch} was refused: {refusal[:400]}")
 
+    async def landed(self) -> Change:
+        """Measure the commit that is checked out against its first parent."""
+        return await self._worktree.landed()
+
     async def close(self) -> None:
         """Remove the work tree; a second call does nothing."""
         folder = self._worktree.tree.parent

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +75,17 @@ class Worktree:
         )
         files, added, removed = await self._numstat(head)
         return Change(head, self.base, await self._diff(head), files, added, removed)
+
+    async def landed(self) -> Change:
+        """Measure the commit of this tree against its first parent; a root commit has none."""
+        head = self.base
+        try:
+            parent = Sha(await self._ask("rev-parse", "--verify", "--quiet", f"{head}^1"))
+        except ForgeError as error:
+            raise InvalidInput(f"commit {head} has no parent: it changes nothing") from error
+        before = replace(self, base=parent)
+        files, added, removed = await before._numstat(head)
+        return Change(head, parent, await before._diff(head), files, added, removed)
 
     def _borrow(self, mirror: Mirror) -> None:
         """Point the control directory at the mirror's objects, and name the junk."""

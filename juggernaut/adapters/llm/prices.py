@@ -6,14 +6,13 @@ that the table does not know has the operator's ceilings or no price at all, nev
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
-from juggernaut.domain.model import ModelRequest, ToolCall, Usage
+from juggernaut.domain.model import ModelRequest, Usage
+from juggernaut.domain.tokens import estimated_tokens
 
 _MTOK: Final = Decimal(1_000_000)
 
@@ -24,32 +23,6 @@ class Ceilings:
 
     input: Decimal
     output: Decimal
-
-
-def tokens_of(text: str) -> int:
-    """Give a high estimate of the tokens of a text."""
-    return -(-len(text) // limits.CHARS_PER_TOKEN)
-
-
-def estimated_tokens(request: ModelRequest) -> int:
-    """Give a high estimate of a request's input tokens.
-
-    The text is counted as JSON in ASCII: a letter outside ASCII counts as six characters or
-    twelve, because it takes one token or more. It is an estimate: a text of dense digits can
-    exceed it, and settlement then books the real price.
-    """
-    turns = [
-        (turn.role, turn.text, [*map(_call_parts, turn.tool_calls)], [*map(str, turn.tool_results)])
-        for turn in request.messages
-    ]
-    tools = [(tool.name, tool.description, dict(tool.schema)) for tool in request.tools]
-    whole = json.dumps([request.system, turns, tools], default=str)
-    return tokens_of(whole) + limits.MODEL_OVERHEAD_TOKENS
-
-
-def _call_parts(call: ToolCall) -> tuple[str, str, dict[str, object]]:
-    """Give what of a tool call goes over the wire."""
-    return (call.id, call.name, dict(call.arguments))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
-from juggernaut.adapters.llm.prices import estimated_tokens, tokens_of
 from juggernaut.adapters.llm.script import Heard, Script, load_script
 from juggernaut.domain.model import (
     Message,
@@ -16,6 +15,7 @@ from juggernaut.domain.model import (
     ToolCall,
     Usage,
 )
+from juggernaut.domain.tokens import estimated_tokens, tokens_of
 
 
 class ScriptedModel:

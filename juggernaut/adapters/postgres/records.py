@@ -25,6 +25,7 @@ from juggernaut.domain.model import (
     Task,
     TaskId,
 )
+from juggernaut.domain.plans import feedback_of
 from juggernaut.domain.states import TaskStatus
 
 
@@ -49,7 +50,7 @@ def task_of(row: Mapping[str, object]) -> Task:
         max_attempts=int(str(row["max_attempts"])),
         timeout_seconds=float(str(row["timeout_seconds"])),
         budget_usd=None if budget is None else Decimal(str(budget)),
-        error_message=_text(row["error_message"]),
+        error_message=_trouble(row),
         created_by=_text(row["created_by"]),
     )
 
@@ -118,6 +119,34 @@ def verdicts_json(completion: Completion) -> list[dict[str, object]]:
     ]
 
 
+def completion_values(completion: Completion) -> tuple[object, ...]:
+    """Write a completion as the arguments of complete_v1 after those of the lease."""
+    return (
+        completion.evidence.kind,
+        dict(completion.evidence.facts),
+        verdicts_json(completion),
+        completion.summary,
+        learning_json(completion.learning),
+        None if completion.result is None else dict(completion.result),
+    )
+
+
+def completion_json(lease: Lease, completion: Completion) -> dict[str, object]:
+    """Write a completion as complete_batch_v1 reads it."""
+    kind, facts, verdicts, summary, learning, result = completion_values(completion)
+    return {
+        "task": str(lease.task_id),
+        "fence": lease.fence,
+        "secret": str(lease.secret),
+        "kind": kind,
+        "facts": facts,
+        "verdicts": verdicts,
+        "summary": summary,
+        "learning": learning,
+        "result": result,
+    }
+
+
 def proposal_json(task: ProposedTask) -> dict[str, object]:
     """Write a proposed task as propose_tasks_v1 reads it."""
     return {
@@ -144,6 +173,15 @@ def _criterion(item: Json) -> Criterion:
         text=str(item["text"]),
         check=None if check is None else tuple(str(part) for part in check),
     )
+
+
+def _trouble(row: Mapping[str, object]) -> str | None:
+    """Give what the next attempt has to know: what failed, and what a person sent back."""
+    said = [
+        f"A person sent this back: {item}" for item in feedback_of(cast("Json", row["payload"]))
+    ]
+    failed = _text(row["error_message"])
+    return "\n".join([*([failed] if failed else []), *said]) or None
 
 
 def _text(value: object) -> str | None:

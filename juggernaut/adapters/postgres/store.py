@@ -11,12 +11,12 @@ from uuid import UUID
 import asyncpg
 
 from juggernaut.adapters.postgres import queries, records
+from juggernaut.adapters.postgres.completer import Completer
 from juggernaut.domain.errors import LawRefused
 from juggernaut.domain.model import (
     Claim,
     Completion,
     Decision,
-    Digest,
     EffectRecord,
     Gate,
     Goal,
@@ -33,6 +33,7 @@ from juggernaut.domain.model import (
     TaskId,
     WorkerId,
 )
+from juggernaut.domain.purse import Reservation
 
 RECALL_CHARS = 4_000
 
@@ -43,6 +44,7 @@ class PgStore:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         """Use a pool that somebody else closes; its login is a worker's."""
         self._pool = pool
+        self._completer = Completer(pool)
 
     async def _rows(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
         """Run the statement of sql/<name>.sql."""
@@ -138,16 +140,7 @@ class PgStore:
 
     async def complete(self, lease: Lease, completion: Completion) -> bool:
         """Write evidence, verdicts, learning and `completed` in one transaction."""
-        return await self._held(
-            "complete_task",
-            lease,
-            completion.evidence.kind,
-            dict(completion.evidence.facts),
-            records.verdicts_json(completion),
-            completion.summary,
-            records.learning_json(completion.learning),
-            None if completion.result is None else dict(completion.result),
-        )
+        return await self._completer.complete(lease, completion)
 
     async def fail(
         self, lease: Lease, code: str, message: str, *, retry_after: float | None
@@ -185,22 +178,30 @@ class PgStore:
         """Record that the effect was found in the outside world."""
         return await self._held("confirm_effect", lease, effect_id, dict(result))
 
-    async def reserve(
-        self, lease: Lease, *, model: str, purpose: str, digest: Digest, max_usd: Decimal
-    ) -> UUID:
-        """Reserve the highest price of a call on every purse that applies."""
+    async def reserve(self, lease: Lease, call: Reservation) -> UUID:
+        """Reserve the most that a call may cost on every purse that applies."""
         rows = await self._rows(
             "reserve_call",
             lease.task_id,
             lease.fence,
             lease.secret,
-            model,
-            purpose,
-            digest,
-            max_usd,
+            call.model,
+            call.purpose,
+            call.digest,
+            call.most.usd,
+            call.most.tokens,
+            call.landing and call.landing.usd,
+            call.landing and call.landing.tokens,
         )
-        call: UUID = rows[0]["call"]
-        return call
+        made: UUID = rows[0]["call"]
+        return made
+
+    async def open_landing(self, lease: Lease, call: Reservation) -> UUID:
+        """Take what was set aside for the landing turn."""
+        place = (lease.task_id, lease.fence, lease.secret)
+        asked = (call.digest, call.most.usd, call.most.tokens)
+        made: UUID = (await self._rows("open_landing", *place, *asked))[0]["call"]
+        return made
 
     async def settle(self, call: UUID, usd: Decimal, facts: Json) -> None:
         """Replace the reservation by the real price."""
@@ -224,6 +225,11 @@ class PgStore:
         rows = await self._rows("read_goal", lease.task_id, lease.fence, lease.secret)
         return records.goal_of(rows[0]) if rows else None
 
+    async def reported_merge(self, lease: Lease) -> Json | None:
+        """Give who reported the merge that this attempt has to verify, if it has to."""
+        rows = await self._rows("read_reported_merge", lease.task_id, lease.fence, lease.secret)
+        return dict(rows[0]) if rows else None
+
     async def goal_story(self, lease: Lease) -> Json:
         """Give the tasks of the goal with their ends and errors."""
         rows = await self._rows("read_goal_story", lease.task_id, lease.fence, lease.secret)
@@ -235,6 +241,11 @@ class PgStore:
         text = f"{task.title} {task.description}"[:RECALL_CHARS]
         rows = await self._rows("recall_learnings", text, task.repo, limit)
         return tuple(records.learning_of(row) for row in rows)
+
+    async def handoff(self, task: Task) -> Json | None:
+        """Give the newest hand-off note of a task."""
+        rows = await self._rows("read_handoff", task.id)
+        return {**rows[0]["metadata"], "note": rows[0]["message"]} if rows else None
 
     async def metrics(self, hours: int) -> Json:
         """Give counts, rates, trends and failure patterns with the rows they rest on."""
@@ -275,6 +286,15 @@ class PgStore:
         """Close finished goals, ask for one new plan where a task failed for good."""
         counts: Json = (await self._rows("settle_goals"))[0]["counts"]
         return counts
+
+    async def awaiting_merge(self) -> Sequence[Json]:
+        """Give the reported merges that the forge has not confirmed."""
+        return tuple(dict(row) for row in await self._rows("list_awaiting_merge"))
+
+    async def confirm_merge(self, task: TaskId, fence: int, state: str, shown: str) -> str | None:
+        """Say what the forge shows of a reported merge; gives the new status."""
+        status: str | None = (await self._rows("confirm_merge", task, fence, state, shown))[0][0]
+        return status
 
     async def due_schedules(self) -> Sequence[Json]:
         """Give the schedules that are due."""

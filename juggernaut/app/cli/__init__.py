@@ -19,6 +19,8 @@ MODULES: Final = (
     "juggernaut.app.cli.report",
     "juggernaut.app.cli.approvals",
     "juggernaut.app.cli.grant",
+    "juggernaut.app.cli.audit",
+    "juggernaut.app.cli.policy",
     "juggernaut.app.cli.demo",
     "juggernaut.app.cli.up",
 )

@@ -63,19 +63,26 @@ def approve(
 
 def reject(
     start: IdArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; the proposer reads it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; the task ends with it.")] = "",
+    send_back: Annotated[
+        str, typer.Option("--send-back", help="What to change; the task is planned again.")
+    ] = "",
     json: JsonFlag = False,
     dsn: DsnOption = None,
 ) -> None:
-    """Reject the plan or diff that waits; the task ends as `rejected`.
+    """Reject the plan or diff that waits: for good, or with feedback for a new one.
 
-    Example: `juggernaut reject 9c41 --reason "not in a release week"`
+    Example: `juggernaut reject 9c41 --reason "not in a release week"`, or
+    `juggernaut reject 9c41 --send-back "keep the old function as well"`
     """
+    if bool(reason) == bool(send_back):
+        raise typer.BadParameter("give either --reason (it ends) or --send-back (a new plan)")
+    query = "decide_reject" if reason else "decide_send_back"
 
     async def work(board: Board) -> Row:
         """Decide, and read back what came of it."""
         waiting = await pending(board, start)
-        await board.rows("decide_reject", waiting["task_id"], reason)
+        await board.rows(query, waiting["task_id"], reason or send_back)
         return await decided(board, waiting)
 
     emit_one(ask(dsn, work), json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,17 @@ if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
 
 SCOPE_KINDS = ("role", "type", "worker", "goal")
-SPEND_COLUMNS = ("scope", "cap_usd", "spent_usd", "reserved_usd", "left_usd", "resets")
+SPEND_COLUMNS = (
+    "scope",
+    "cap_usd",
+    "spent_usd",
+    "reserved_usd",
+    "left_usd",
+    "resets",
+    "cap_tokens",
+    "spent_tokens",
+    "left_tokens",
+)
 
 ScopeArgument = Annotated[
     str,
@@ -50,12 +61,16 @@ def grant(
 def budget(
     scope: Annotated[str | None, typer.Argument(help="Purse to set, for instance day.")] = None,
     usd: Annotated[str | None, typer.Argument(help="New cap in US dollars.")] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option("--tokens", help="New cap in tokens, or `none`; left out, it stays."),
+    ] = None,
     json: JsonFlag = False,
     dsn: DsnOption = None,
 ) -> None:
-    """Show the purses, or set the cap of one.
+    """Show the purses, or set the caps of one.
 
-    Example: `juggernaut budget day 5.00`
+    Example: `juggernaut budget day 5.00 --tokens 2000000`
     """
     if scope is not None and usd is None:
         raise typer.BadParameter("give the new cap too, for instance `juggernaut budget day 5.00`")
@@ -63,10 +78,21 @@ def budget(
     async def work(board: Board) -> list[Row]:
         """Set it if asked to, and read them all."""
         if scope is not None:
-            await board.rows("set_budget", scope, money(usd))
+            await board.rows("set_budget", scope, money(usd), token_cap(tokens))
         return await board.rows("list_spend")
 
     emit(ask(dsn, work), SPEND_COLUMNS, json, "spend")
+
+
+def token_cap(text: str | None) -> Decimal | None:
+    """Read a cap on tokens: None leaves it as it is, infinity takes it away."""
+    if text is None:
+        return None
+    if text == "none":
+        return Decimal("Infinity")
+    if not text.isascii() or not text.isdigit():
+        raise typer.BadParameter(f"{text!r} is no number of tokens: write it like 2000000, or none")
+    return Decimal(text)
 
 
 def pause(

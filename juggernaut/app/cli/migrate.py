@@ -16,18 +16,25 @@ if TYPE_CHECKING:
 def migrate_schema(
     json: JsonFlag = False, dsn: DsnOption = None, config: ConfigOption = None
 ) -> None:
-    """Apply the migrations that are missing; a second run does nothing.
+    """Apply the migrations that are missing, and the policy once; a second run does nothing.
 
     Any number of processes may run it at once. Example: `juggernaut migrate --dsn "$DATABASE_URL"`
     """
 
     async def work() -> MigrationReport:
         """Apply them."""
+        from juggernaut.adapters.postgres.board import open_board
         from juggernaut.app.migrate import migrate
+        from juggernaut.app.policy import apply
         from juggernaut.app.setting_sources import load_settings
 
         loaded = load_settings({"database_url": dsn}, config)
-        return await migrate(loaded.settings.migration_dsn(), loaded.resources.migrations)
+        address = loaded.settings.migration_dsn()
+        report = await migrate(address, loaded.resources.migrations)
+        async with open_board(address) as board:
+            # Later changes of the policy are an operator's decision, not an upgrade's.
+            await apply(board, loaded.resources.config / "policy.yaml", only_first=True)
+        return report
 
     report = run_async(work())
     if json:

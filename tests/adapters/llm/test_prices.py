@@ -4,10 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from juggernaut.adapters.llm.prices import Ceilings, PriceList, estimated_tokens
+from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
 from juggernaut.domain.model import Message, ToolCall, ToolResult, Usage
+from juggernaut.domain.tokens import estimated_tokens
 from tests.fakes.model_requests import ask
 
 CLAUDE = PriceList("anthropic", "claude-sonnet-5-5")
@@ -49,7 +50,7 @@ def test_every_part_of_a_request_counts() -> None:
         ask("x", Message("user", tool_results=(ToolResult("1", long),))),
     ]
     for request in larger:
-        assert estimated_tokens(request) > base + len(long) // limits.CHARS_PER_TOKEN - 10
+        assert estimated_tokens(request) > base + len(long) // limits.CHARS_PER_TOKEN - 20
     assert estimated_tokens(ask("x", tools=())) < base
 
 

@@ -1,1 +1,1 @@
-SELECT scope, cap_usd, spent_usd, reserved_usd, left_usd, resets FROM spend ORDER BY scope;
+SELECT scope, cap_usd, spent_usd, reserved_usd, left_usd, resets, cap_tokens, spent_tokens, reserved_tokens, left_tokens FROM spend ORDER BY scope;

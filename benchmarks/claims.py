@@ -1,0 +1,267 @@
+"""What the law costs, and whether claims stay fast: `python -m benchmarks.claims [--quick]`.
+
+One run, one durable PostgreSQL of its own on loopback, default settings. Absolute figures say
+little on a shared machine; the ratios in one run do. The order is: L and our worker's loop,
+interleaved; depth; history; blocked rows; pick-up; enqueue; guards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Final, LiteralString
+
+import structlog
+
+from benchmarks import latency, load
+from benchmarks.drain import drain
+from benchmarks.limit import measure_limit
+from benchmarks.plans import poll_buffers
+from benchmarks.scratch import Scratch, connected, scratch_server
+from juggernaut.adapters.postgres.pool import open_pool
+from juggernaut.adapters.postgres.store import PgStore
+from juggernaut.domain.model import WorkerId
+
+RUN_SECONDS: Final = 1_500.0
+DRAIN_SECONDS: Final = 6.0
+SLOTS: Final = 10
+DEPTH_JOBS: Final = 300
+# What a guard costs: the statement switches it off in a scratch database, nowhere else.
+GUARDS: Final[dict[str, LiteralString]] = {
+    "guard of moves": "ALTER TABLE governance_tasks DISABLE TRIGGER guard_update",
+    "events and dependants": "ALTER TABLE governance_tasks DISABLE TRIGGER announce_update",
+    "evidence contract": (
+        "CREATE OR REPLACE FUNCTION juggernaut.missing_facts(p_type text, p_facts jsonb)"
+        " RETURNS text[] LANGUAGE sql IMMUTABLE AS 'SELECT ''{}''::text[]'"
+    ),
+    "foreign keys of attempts": (
+        "ALTER TABLE juggernaut.attempts DROP CONSTRAINT attempts_session_id_fkey,"
+        " DROP CONSTRAINT attempts_task_id_fkey"
+    ),
+    "indexes on status and lease": (
+        "DROP INDEX tasks_open, tasks_leased, tasks_concurrency, tasks_dedupe"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table: a figure, and its ratio to what it is compared with."""
+
+    what: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    jobs: int
+    depths: tuple[int, ...]
+    history: int
+    blocked: int
+    seconds: int
+    pickups: int
+
+
+FULL: Final = Size(3, 3_000, (1_000, 100_000, 1_000_000), 1_000_000, 100_000, 5, 300)
+QUICK: Final = Size(3, 1_000, (1_000, 50_000), 50_000, 20_000, 2, 60)
+
+
+async def fill(scratch: Scratch, database: str, rows: int) -> None:
+    """Load pending rows and let the statistics know."""
+    async with connected(scratch.url(database)) as admin:
+        await load.grant_kinds(admin)
+        await load.load_pending(admin, rows)
+        await admin.execute("VACUUM ANALYZE governance_tasks", timeout=300)
+
+
+async def rate(scratch: Scratch, database: str, kind: str, jobs: int) -> float:
+    """Give the jobs a second of one worker of a kind."""
+    done = await drain(scratch.worker_url(database), kind, load.KINDS[kind], jobs, DRAIN_SECONDS)
+    return done.rate
+
+
+async def limit(scratch: Scratch, size: Size) -> list[Line]:
+    """Interleave L and our loop."""
+    lines: list[Line] = []
+    ratios: list[float] = []
+    async with scratch.database("bench_limit") as database:
+        await fill(scratch, database, size.jobs * size.rounds + 5_000)
+        for number in range(1, size.rounds + 1):
+            top = await measure_limit(scratch, database, size.seconds, 20_000 * size.seconds)
+            ours = await rate(scratch, database, "common", size.jobs)
+            ratios.append(ours / top)
+            lines.append(Line(f"L, round {number}", top, "jobs/s"))
+            lines.append(Line(f"claim+complete, round {number}", ours, "jobs/s", ours / top, "L"))
+    lines.append(Line("claim+complete, median", median(ratios), "L", median(ratios), "L"))
+    return lines
+
+
+async def depth(scratch: Scratch, size: Size) -> list[Line]:
+    """Measure each kind of worker at each depth, in buffers a poll and jobs or polls a second."""
+    lines: list[Line] = []
+    first: dict[str, float] = {}
+    for rows in size.depths:
+        async with scratch.database(f"bench_{rows}") as database:
+            await fill(scratch, database, rows)
+            for kind, types in load.KINDS.items():
+                async with open_pool(scratch.worker_url(database), size=1) as pool:
+                    store = PgStore(pool)
+                    session = await store.open_session(WorkerId(f"see-{kind}"), kind, types, {})
+                    async with pool.acquire() as worker:
+                        touched = await poll_buffers(worker, session.id, session.secret, 1)  # type: ignore[arg-type]
+                jobs = {"rare": load.RARE_ROWS // 2, "absent": 0}.get(kind, DEPTH_JOBS)
+                speed = (
+                    await rate(scratch, database, kind, jobs)
+                    if jobs
+                    else await empty_polls(scratch, database)
+                )
+                unit = "jobs/s" if jobs else "polls/s"
+                for what, value, name in (("buffers", touched, "buffers"), ("rate", speed, unit)):
+                    base = first.setdefault(f"{kind} {what}", value)
+                    lines.append(
+                        Line(
+                            f"{rows:,} pending, {kind}: {what}",
+                            *(value, name, value / base, f"{size.depths[0]:,}"),
+                        )
+                    )
+    return lines
+
+
+async def empty_polls(scratch: Scratch, database: str) -> float:
+    """Give the polls a second of a worker for whom there is nothing."""
+    polls = 200
+    async with open_pool(scratch.worker_url(database), size=1) as pool:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId("poll"), "absent", (load.ABSENT,), {})
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        for _ in range(polls):
+            await store.claim(session, SLOTS)
+        return polls / (clock.time() - began)
+
+
+async def history(scratch: Scratch, size: Size) -> list[Line]:
+    """Measure behind finished rows that no vacuum has seen, and with blocked rows ahead."""
+    lines: list[Line] = []
+    for number in range(1, size.rounds + 1):
+        rates: dict[str, float] = {}
+        for name in ("fresh", "finished", "blocked"):
+            async with scratch.database(f"bench_{name}") as database:
+                async with connected(scratch.url(database)) as admin:
+                    await load.grant_kinds(admin)
+                    if name == "finished":
+                        await load.load_pending(admin, size.history, rare=False, age=load.OLD)
+                        await load.unguarded(admin, load.FINISH)
+                    if name == "blocked":
+                        await load.unguarded(admin, load.BLOCKED, size.blocked, list(load.COMMON))
+                    await load.load_pending(admin, 5_000)
+                    await admin.execute("ANALYZE governance_tasks")
+                rates[name] = await rate(scratch, database, "common", size.jobs)
+        for name, count in (("finished", size.history), ("blocked", size.blocked)):
+            ratio = rates[name] / rates["fresh"]
+            what = f"{count:,} {name} rows ahead, round {number}"
+            lines.append(Line(what, rates[name], "jobs/s", ratio, "fresh"))
+    return lines
+
+
+async def pickup(scratch: Scratch, size: Size) -> list[Line]:
+    """Measure commit to pick-up of an idle worker, beside one bare listener."""
+    async with scratch.database("bench_idle") as database:
+        async with connected(scratch.url(database)) as admin:
+            await load.grant_kinds(admin)
+        bare = await latency.bare_idle(scratch, database, size.pickups)
+        ours = await latency.ours_idle(scratch, database, size.pickups)
+        rates = await latency.enqueue(scratch, database, size.jobs)
+    lines = [
+        Line(f"pick-up, bare listener {name}", low, "ms")
+        for name, low in zip(("p50", "p99"), bare, strict=True)
+    ]
+    lines += [
+        Line(f"pick-up, ours {name}", value, "ms", value / low, "bare")
+        for name, value, low in zip(("p50", "p99"), ours, bare, strict=True)
+    ]
+    for name, value in rates.items():
+        plain = rates["plain bulk" if "bulk" in name else "plain single"]
+        lines.append(Line(f"enqueue, {name}", value, "rows/s", value / plain, "plain"))
+    return lines
+
+
+async def guards(scratch: Scratch, size: Size) -> list[Line]:
+    """Measure the loop with one guard off at a time, beside all of them on in the same round."""
+    found: dict[str, list[float]] = {name: [] for name in GUARDS}
+    for _ in range(size.rounds):
+        rates: dict[str, float] = {}
+        for name in ("all on", *GUARDS):
+            async with scratch.database("bench_guard") as database:
+                await fill(scratch, database, size.jobs + 2_000)
+                if name in GUARDS:
+                    async with connected(scratch.url(database)) as admin:
+                        await admin.execute(GUARDS[name])
+                rates[name] = await rate(scratch, database, "common", size.jobs)
+        for name in GUARDS:
+            found[name].append(rates[name] / rates["all on"])
+    return [
+        Line(f"without {name}", median(ratios), "x", median(ratios), "all on")
+        for name, ratios in found.items()
+    ]
+
+
+PARTS: Final[dict[str, Callable[[Scratch, Size], Awaitable[list[Line]]]]] = {
+    **{"limit": limit, "depth": depth, "history": history, "pickup": pickup, "guards": guards}
+}
+
+
+async def measure(size: Size, only: str | None, show: Callable[[Line], None]) -> list[Line]:
+    """Run the parts in order."""
+    lines: list[Line] = []
+    async with asyncio.timeout(RUN_SECONDS), scratch_server() as scratch:
+        for name, part in PARTS.items():
+            if only in (None, name):
+                found = await part(scratch, size)
+                for line in found:
+                    show(line)
+                lines += found
+    return lines
+
+
+def row(line: Line) -> str:
+    """Write one line of the table."""
+    figure = f"{line.value:,.2f}" if line.unit in ("ms", "L", "x") else f"{line.value:,.0f}"
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f} x {line.to}"
+    return f"{line.what:<44} {figure:>12} {line.unit:<8} {ratio}\n"
+
+
+def main() -> None:
+    """Read the arguments, measure, and write the table or JSON."""
+    reader = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
+    reader.add_argument("--quick", action="store_true", help="small depths, about two minutes")
+    reader.add_argument("--only", choices=sorted(PARTS), help="one part")
+    reader.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    given = reader.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+    def show(line: Line) -> None:
+        """Write a line as soon as it is known."""
+        if not given.json:
+            sys.stdout.write(row(line))
+            sys.stdout.flush()
+
+    lines = asyncio.run(measure(QUICK if given.quick else FULL, given.only, show))
+    if given.json:
+        sys.stdout.write(json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Idle pick-up and enqueue, each beside the least that one could do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from typing import Final, LiteralString
+from uuid import UUID
+
+import asyncpg
+
+from benchmarks.drain import FACTS, POLL_SECONDS
+from benchmarks.load import COMMON
+from benchmarks.scratch import Scratch, connected
+from juggernaut.adapters.clock import SystemClock
+from juggernaut.adapters.postgres.listen import Listener
+from juggernaut.adapters.postgres.pool import open_pool
+from juggernaut.adapters.postgres.store import PgStore
+from juggernaut.domain.model import Claim, Completion, Evidence, WorkerId
+from juggernaut.runtime.heartbeat import Progress
+from juggernaut.runtime.loop import ClaimLoop
+
+PAUSE_SECONDS: Final = (0.004, 0.012)
+SETTLE_SECONDS: Final = 0.3
+WAIT_SECONDS: Final = 10.0
+ADD: LiteralString = (
+    "INSERT INTO governance_tasks (id, title, task_type) VALUES ($1, 't', 'command')"
+)
+OURS_PLAIN: LiteralString = (
+    "INSERT INTO governance_tasks (title, task_type) VALUES ('t', 'command')"
+)
+BULK: LiteralString = (
+    "INSERT INTO governance_tasks (title, task_type) SELECT 't', 'command'"
+    " FROM generate_series(1, $1::int)"
+)
+BARE_TABLE: LiteralString = """
+CREATE TABLE IF NOT EXISTS bare_jobs (
+  id uuid PRIMARY KEY DEFAULT gen_random_uuid(), title text, task_type text, state integer DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS bare_ready ON bare_jobs (id) WHERE state = 0
+"""
+BARE_ADD: LiteralString = (
+    "WITH a AS (INSERT INTO bare_jobs (id, title, task_type) VALUES ($1, 't', 'command'))"
+    " SELECT pg_notify('bare', '')"
+)
+BARE_PLAIN: LiteralString = "INSERT INTO bare_jobs (title, task_type) VALUES ('t', 'command')"
+BARE_BULK: LiteralString = """
+INSERT INTO bare_jobs (title, task_type) SELECT 't', 'command' FROM generate_series(1, $1::int)
+"""
+BARE_CLAIM: LiteralString = (
+    "UPDATE bare_jobs SET state = 1 WHERE id = ANY (ARRAY(SELECT id FROM bare_jobs"
+    " WHERE state = 0 ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)) RETURNING id"
+)
+SLEEPS: LiteralString = "UPDATE juggernaut.sessions SET waiting = $1 WHERE closed_at IS NULL"
+
+
+class Stopwatch:
+    """When each task was put in, and when somebody had it."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.sent: dict[UUID, float] = {}
+        self.waits: list[float] = []
+        self.seen = asyncio.Event()
+
+    def got(self, task: UUID) -> None:
+        """Note that a worker has a task."""
+        self.waits.append((time.perf_counter() - self.sent[task]) * 1000)
+        self.seen.set()
+
+    async def feed(self, admin: asyncpg.Connection[asyncpg.Record], add: str, jobs: int) -> None:
+        """Put tasks in, one at a time, each when the one before was picked up."""
+        for _ in range(jobs):
+            task = UUID(int=random.getrandbits(128), version=4)  # noqa: S311 - a name, no secret
+            self.seen.clear()
+            prepared = await admin.prepare(add)
+            self.sent[task] = time.perf_counter()
+            await prepared.fetch(task)
+            self.sent[task] = time.perf_counter() if not self.seen.is_set() else self.sent[task]
+            await asyncio.wait_for(self.seen.wait(), WAIT_SECONDS)
+            await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - pacing
+
+    def quantiles(self) -> tuple[float, float]:
+        """Give p50 and p99 in milliseconds from commit to pick-up."""
+        parts = statistics.quantiles(self.waits, n=100)
+        return parts[49], parts[98]
+
+
+async def ours_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, float]:
+    """Measure an idle worker of ours: listener, claim loop, real store."""
+    watch, stopping, wake = Stopwatch(), asyncio.Event(), asyncio.Event()
+    async with open_pool(scratch.worker_url(database), size=4) as pool:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId("bench-idle"), "common", COMMON, {})
+
+        async def attempt(claim: Claim) -> str:
+            """Note the pick-up and finish."""
+            watch.got(claim.task.id)
+            evidence = Evidence("command", FACTS["command"])
+            await store.complete(claim.lease, Completion(evidence, (), "nothing was to do"))
+            return "completed"
+
+        clock = SystemClock()
+        loop = ClaimLoop(
+            queue=store,
+            session=session,
+            clock=clock,
+            progress=Progress(clock),
+            attempt=attempt,
+            stopping=stopping,
+            wake=wake,
+            slots=10,
+            poll_seconds=POLL_SECONDS,
+            drain_seconds=5.0,
+        )
+        listener = Listener(scratch.worker_url(database), lambda _: wake.set())
+        running = [asyncio.create_task(loop.run()), asyncio.create_task(listener.run())]
+        await asyncio.sleep(SETTLE_SECONDS)
+        async with connected(scratch.url(database)) as admin:
+            await watch.feed(admin, ADD, jobs)
+        stopping.set()
+        wake.set()
+        await running[0]
+        running[1].cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await store.close_session(session)
+    return watch.quantiles()
+
+
+async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, float]:
+    """Measure the least: one LISTEN connection that wakes one loop."""
+    watch, wake = Stopwatch(), asyncio.Event()
+    async with connected(scratch.url(database)) as admin, connected(scratch.url(database)) as ear:
+        await admin.execute(BARE_TABLE)
+        await ear.add_listener("bare", lambda *_: wake.set())
+
+        async def work() -> None:
+            """Claim whenever somebody calls."""
+            async with connected(scratch.url(database)) as hand:
+                while True:
+                    await wake.wait()
+                    wake.clear()
+                    for row in await hand.fetch(BARE_CLAIM):
+                        watch.got(row["id"])
+
+        worker = asyncio.create_task(work())
+        await watch.feed(admin, BARE_ADD, jobs)
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+    return watch.quantiles()
+
+
+async def enqueue(scratch: Scratch, database: str, jobs: int) -> dict[str, float]:
+    """Give rows a second: single (a worker sleeps, so each wakes it) and bulk, ours and plain."""
+    async with connected(scratch.url(database)) as admin, connected(scratch.url(database)) as ear:
+        await admin.execute(BARE_TABLE)
+        await ear.add_listener("juggernaut_work", lambda *_: None)
+        await admin.execute(SLEEPS, True)
+        rates: dict[str, float] = {}
+        for name, statement in (
+            ("plain single", BARE_PLAIN),
+            ("ours single, with wake-up", OURS_PLAIN),
+        ):
+            prepared = await admin.prepare(statement)
+            began = time.perf_counter()
+            for _ in range(jobs):
+                await prepared.fetch()
+            rates[name] = jobs / (time.perf_counter() - began)
+        for name, statement in (("plain bulk", BARE_BULK), ("ours bulk", BULK)):
+            began = time.perf_counter()
+            await admin.execute(statement, jobs * 5)
+            rates[name] = jobs * 5 / (time.perf_counter() - began)
+    return rates

@@ -1,0 +1,1 @@
+SELECT task, landed FROM juggernaut.complete_batch_v1($1)

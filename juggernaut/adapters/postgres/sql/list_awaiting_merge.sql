@@ -1,0 +1,1 @@
+SELECT id, fence, repo FROM juggernaut.awaiting_merge_v1()

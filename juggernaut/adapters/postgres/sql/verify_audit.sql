@@ -1,0 +1,1 @@
+SELECT ok, sealed, unsealed, first_bad FROM audit_verify();

@@ -1,0 +1,88 @@
+"""The landing turn: one last small call at a bound, for a note and nothing else.
+
+It was paid for in advance, so that work that has to stop leaves a note and not a heap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from secrets import token_hex
+from typing import Final
+
+from juggernaut.coder.conversation import Conversation
+from juggernaut.coder.tools import FINISH, SPECS
+from juggernaut.domain import limits, redact
+from juggernaut.domain.errors import BudgetExhausted, ModelError
+from juggernaut.domain.frame import frame
+from juggernaut.domain.model import AgentResult, Message, ModelReply, ModelRequest
+from juggernaut.domain.purse import Landing
+from juggernaut.ports import Asker
+
+STOP: Final = (
+    "You have to stop now: {reason}. Nothing can be changed or run any more; what is in the work"
+    " tree is kept on the task's branch. Call finish once. Its summary is a note for whoever goes"
+    " on: what is done, what is left, what is in the way, and the next step. Never say that"
+    " something works if you did not see it."
+)
+ROOM_CHARS: Final = limits.LANDING_CHARS // 3
+SILENT: Final = "The model left no note"
+
+
+async def land(talk: Conversation, ask: Asker, reason: str, purse: str | None) -> AgentResult:
+    """End the work at a bound, with a note for the next attempt; the model may fail to write it."""
+    try:
+        async with asyncio.timeout(limits.LANDING_SECONDS):
+            note = _note(await ask(_request(talk, reason)))
+    except (BudgetExhausted, ModelError, TimeoutError) as error:
+        note = redact.scrub(f"{SILENT}: {error}", limit=limits.EXCERPT_CHARS)
+    return talk.ended(reason, handoff=note, purse=purse)
+
+
+def _request(talk: Conversation, reason: str) -> ModelRequest:
+    """Make a request that is never larger than what was set aside for it."""
+    asked = _fitting(talk.asked, ROOM_CHARS)
+    trail = _fitting("\n".join(_newest(talk.trail, ROOM_CHARS)), ROOM_CHARS)
+    parts = [
+        STOP.format(reason=reason),
+        frame(asked, "what was asked for", token_hex(16)),
+        frame(trail, "the newest calls and results", token_hex(16)),
+    ]
+    return ModelRequest(
+        purpose="code",
+        system=talk.system,
+        messages=(Message("user", "\n\n".join(parts)),),
+        tools=tuple(spec for spec in SPECS if spec.name == FINISH),
+        force_tool=FINISH,
+        max_tokens=limits.LANDING_TOKENS,
+        timeout_seconds=limits.LANDING_SECONDS,
+        landing=Landing.TURN,
+    )
+
+
+def _note(reply: ModelReply) -> str:
+    """Read the note: the summary of finish, or else what the model said."""
+    for call in reply.tool_calls:
+        summary = call.arguments.get("summary")
+        if call.name == FINISH and isinstance(summary, str) and summary.strip():
+            return redact.scrub(summary.strip(), limit=limits.LANDING_NOTE_CHARS)
+    return redact.scrub(reply.text.strip() or SILENT, limit=limits.LANDING_NOTE_CHARS)
+
+
+def _newest(lines: Iterable[str], most_chars: int) -> list[str]:
+    """Give as many of the last lines as there is room for."""
+    kept: list[str] = []
+    for line in reversed(list(lines)):
+        most_chars -= len(line) + 1
+        if most_chars < 0:
+            break
+        kept.insert(0, line)
+    return kept
+
+
+def _fitting(text: str, most_chars: int) -> str:
+    """Cut a text until it fits as JSON in ASCII, which is how the purse counts it."""
+    while len(json.dumps(text)) > most_chars:
+        text = redact.shorten(text, len(text) * 2 // 3)
+    return text

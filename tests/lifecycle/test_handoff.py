@@ -1,0 +1,157 @@
+"""What an agent leaves behind that had to stop, and how its task goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from juggernaut.adapters.llm.prices import PriceList
+from juggernaut.coder.loop import BuiltinAgent
+from juggernaut.domain.model import ModelReply, ModelRequest
+from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.budget import Purser
+from tests.fakes.puppets import PuppetModel, Reply, answer
+from tests.lifecycle.test_budget import ASKED
+from tests.roles.bench import CRITERIA, Bench
+
+EDIT = answer({"path": "slug.py", "old": '"_"', "new": '"-"'}, "edit")
+SPOIL = answer({"path": "slug.py", "old": '"_"', "new": '"+"'}, "edit")
+LEFT = "A plus is in place; a dash is wanted."
+FINISH = answer({"summary": "Dashes now."}, "finish")
+NOTE = answer({"summary": LEFT}, "finish")
+
+
+class Puppet(PuppetModel):
+    """A puppet that leaves a note when it has to land."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Land, or answer what is next."""
+        if request.force_tool != "finish":
+            return await super().complete(request)
+        self.requests.append(request)
+        return NOTE
+
+
+def use(bench: Bench, *replies: Reply) -> Puppet:
+    """Let the built-in agent work with these replies."""
+    model = Puppet({"code": replies})
+    bench.use(agent=BuiltinAgent(), models=model)
+    return model
+
+
+async def test_an_empty_purse_lands_blocks_and_goes_on(bench: Bench) -> None:
+    """A commit, a note, no pull request; set_budget lets it go on, and the note is read."""
+    model = use(bench, SPOIL)
+    # Two calls and the landing turn that is set aside: the third call does not fit.
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA, budget_usd=Decimal("0.0239"))
+    assert await bench.work("executor") == "parked"
+    row = await bench.task(task)
+    assert row["status"] == "blocked"
+    assert row["blocked_reason"].startswith(f"purse task:{task}: cap 0.0239")
+    assert "set_budget" in row["blocked_owner"]
+    why = (await bench.rows("SELECT * FROM why($1)", task))[0]
+    assert f"purse task:{task}" in why["reason"]
+    log = (await bench.rows("SELECT * FROM execution_logs WHERE action = 'handoff'"))[0]
+    assert log["message"] == LEFT
+    assert '"+"' in json.loads(log["metadata"])["diff"]
+    head = await bench.services.forge.branch_head(bench.origin.name, f"feature/{task}")
+    assert head == json.loads(log["metadata"])["kept"]
+    assert await bench.services.forge.find_pull(bench.origin.name, f"feature/{task}") is None
+    assert await bench.rows("SELECT * FROM juggernaut.model_calls WHERE digest = ''") == []
+    again = use(bench, EDIT, FINISH)
+    await bench.operator.execute("SELECT set_budget($1, 1.00)", f"task:{task}")
+    assert await bench.work("executor") == "completed"
+    assert LEFT in again.requests[0].messages[0].text
+    assert '"+"' in again.requests[0].messages[0].text
+    assert len(model.requests) == 3
+    assert await bench.rows("SELECT * FROM law_violations") == []
+
+
+async def test_out_of_turns_leaves_a_note_for_the_next_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attempt failed; the next one knows more."""
+    monkeypatch.setattr("juggernaut.role.AGENT_TURNS", 2)
+    use(bench, SPOIL, EDIT)
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA)
+    assert await bench.work("executor") == "retry"
+    ended = await bench.rows("SELECT error_message FROM juggernaut.attempts")
+    assert ended[0]["error_message"] == "out of turns after 2"
+    again = use(bench, EDIT, FINISH)
+    await bench.retry_now(task)
+    assert await bench.work("executor") == "completed"
+    assert LEFT in again.requests[0].messages[0].text
+
+
+async def test_an_illegal_diff_is_not_kept(bench: Bench) -> None:
+    """The note is; the branch is not."""
+    use(bench, answer({"path": ".github/../x/.gitmodules", "content": "y"}, "write"), SPOIL)
+    task = await bench.add_task(
+        "documentation", budget_usd=Decimal("0.0239"), payload={"path": "README.md"}
+    )
+    assert await bench.work("executor") == "parked"
+    log = (await bench.rows("SELECT * FROM execution_logs WHERE action = 'handoff'"))[0]
+    assert "not documentation" in json.loads(log["metadata"])["kept"]
+    head = await bench.services.forge.branch_head(bench.origin.name, f"feature/{task}")
+    assert head is None
+
+
+class Unpriced(PuppetModel):
+    """A model that no table knows."""
+
+    def max_price(self, request: ModelRequest) -> Decimal:
+        """Ask the real table."""
+        return PriceList("anthropic", "claude-nobody-0-0").bound(request)
+
+
+async def test_an_unknown_price_ends_the_task(bench: Bench) -> None:
+    """With the reason and the remedy, at once, and nothing went out."""
+    model = Unpriced({"code": [EDIT]})
+    bench.use(agent=BuiltinAgent(), models=model)
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA)
+    assert await bench.work("executor") == "failed"
+    row = await bench.task(task)
+    assert row["attempts"] == 1
+    assert "no price is known for anthropic/claude-nobody-0-0" in row["error_message"]
+    assert "ceilings_usd_per_mtok" in row["error_message"]
+    assert model.requests == []
+    assert await bench.rows("SELECT * FROM juggernaut.model_calls") == []
+
+
+async def test_a_new_day_refills_the_purse(bench: Bench) -> None:
+    """A task that the day's purse blocked goes on by itself, and only when there is room."""
+    use(bench, EDIT, FINISH)
+    await bench.operator.execute("SELECT set_budget('day', 0.015)")
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA)
+    assert await bench.work("executor") == "parked"
+    assert (await bench.task(task))["blocked_reason"].startswith("purse day: cap 0.0150")
+    store = bench.services.store
+    assert (await store.sweep())["refilled"] == 0
+    await bench.operator.execute("UPDATE budgets SET cap_usd = 0.05 WHERE scope = 'day'")
+    await bench.operator.execute(
+        "UPDATE budgets SET spent_usd = 0.05, period_start = period_start - 1 WHERE scope = 'day'"
+    )
+    assert (await store.sweep())["refilled"] == 1
+    assert await bench.work("executor") == "completed"
+    left = (await bench.rows("SELECT * FROM spend WHERE scope = 'day'"))[0]
+    assert left["spent_usd"] == Decimal("0.004")
+    assert (left["spent_tokens"], left["reserved_tokens"], left["left_tokens"]) == (30, 0, None)
+
+
+async def test_a_dear_call_is_booked_as_far_as_there_is_room(bench: Bench) -> None:
+    """What a call cost above its reservation is not forgotten, and no cap is overdrawn."""
+    task = await bench.add_task("command", budget_usd=Decimal("0.03"))
+    found = await bench.claim("executor")
+    assert found is not None
+    dear = replace(answer({}), cost_usd=Decimal("0.05"))
+    bench.use(models=PuppetModel({"code": [dear]}))
+    await Purser(Attempt(bench.services, found.task, found.lease))(ASKED)
+    rows = await bench.rows(
+        "SELECT spent_usd FROM spend WHERE scope IN ('day', $1)", f"task:{task}"
+    )
+    assert sorted(row["spent_usd"] for row in rows) == [Decimal("0.03"), Decimal("0.05")]
+    cost = await bench.rows("SELECT juggernaut.task_cost($1) AS usd", task)
+    assert cost[0]["usd"] == Decimal("0.05")
