@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from juggernaut.domain.model import Json, Message, ToolCall, ToolResult
+from juggernaut.domain.exchange import Message, ToolCall, ToolResult
+from juggernaut.domain.model import Json
 
 KEPT_MESSAGES: Final = 6
 # Going well below the bound keeps the head of the conversation stable for many turns, and with

@@ -11,7 +11,7 @@ from juggernaut.coder.context import compact
 from juggernaut.coder.tools import FINISH, SPECS, Used
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelGarbled
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     AgentResult,
     Message,

@@ -15,8 +15,8 @@ from juggernaut.coder.conversation import Conversation
 from juggernaut.coder.tools import FINISH, SPECS
 from juggernaut.domain import limits, redact
 from juggernaut.domain.errors import BudgetExhausted, ModelError
+from juggernaut.domain.exchange import AgentResult, Message, ModelReply, ModelRequest
 from juggernaut.domain.frame import frame
-from juggernaut.domain.model import AgentResult, Message, ModelReply, ModelRequest
 from juggernaut.domain.purse import Landing
 from juggernaut.ports import Asker
 

@@ -17,7 +17,7 @@ from juggernaut.coder.paths import WorkTree
 from juggernaut.coder.tools import FINISH, Toolbox, Used
 from juggernaut.domain import limits
 from juggernaut.domain.errors import BudgetExhausted
-from juggernaut.domain.model import AgentRequest, AgentResult, StopReason, ToolCall
+from juggernaut.domain.exchange import AgentRequest, AgentResult, StopReason, ToolCall
 from juggernaut.ports import Asker, Sandbox
 
 NUDGE: Final = "You called no tool. Go on with the tools; when the work is done, call finish."

@@ -17,8 +17,9 @@ from juggernaut.coder.looking import list_folder, read_lines, search
 from juggernaut.coder.paths import WorkTree, parse
 from juggernaut.domain import limits, redact
 from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.exchange import ToolCall, ToolSpec
 from juggernaut.domain.frame import frame
-from juggernaut.domain.model import Json, ToolCall, ToolSpec
+from juggernaut.domain.model import Json
 from juggernaut.ports import Sandbox
 
 FINISH: Final = "finish"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from juggernaut.domain.model import CommandResult
+from juggernaut.domain.exchange import CommandResult
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _PYTEST: Final = re.compile(

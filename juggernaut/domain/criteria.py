@@ -6,14 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from juggernaut.domain.digest import text_digest
+from juggernaut.domain.exchange import CommandResult
 from juggernaut.domain.limits import EXCERPT_CHARS
-from juggernaut.domain.model import (
-    CommandResult,
-    Criterion,
-    CriterionVerdict,
-    Json,
-    Verdict,
-)
+from juggernaut.domain.model import Criterion, CriterionVerdict, Json, Verdict
 from juggernaut.domain.redact import scrub, shorten
 
 SHOWN_PARTS: Final = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from juggernaut.domain import limits
-from juggernaut.domain.model import ModelRequest, ToolCall
+from juggernaut.domain.exchange import ModelRequest, ToolCall
 
 
 def tokens_of(text: str) -> int:

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from juggernaut.domain.digest import plain
 from juggernaut.domain.errors import InvalidInput, ModelGarbled
+from juggernaut.domain.exchange import Message, ModelReply, ModelRequest, ToolResult, ToolSpec
 from juggernaut.domain.limits import STRUCTURED_TRIES
-from juggernaut.domain.model import Json, Message, ModelReply, ModelRequest, ToolResult, ToolSpec
+from juggernaut.domain.model import Json
 from juggernaut.domain.schema import check_schema
 from juggernaut.ports import Asker
 

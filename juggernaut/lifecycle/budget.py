@@ -20,6 +20,7 @@ from tenacity import (
 
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ModelError, ModelGarbled, ModelUnavailable
+from juggernaut.domain.exchange import Message, ModelReply, ModelRequest
 from juggernaut.domain.limits import (
     CONTEXT_CHARS,
     LANDING_CHARS,
@@ -30,7 +31,7 @@ from juggernaut.domain.limits import (
     MODEL_RETRY_CAP_SECONDS,
     MODEL_TRIES,
 )
-from juggernaut.domain.model import Digest, Message, ModelReply, ModelRequest
+from juggernaut.domain.model import Digest
 from juggernaut.domain.purse import Landing, Most, Reservation
 from juggernaut.domain.tokens import most_tokens
 from juggernaut.lifecycle.attempt import Attempt

@@ -12,17 +12,11 @@ from dataclasses import dataclass
 
 from juggernaut.domain import faults
 from juggernaut.domain.errors import AgentFailed, BudgetExhausted, InvalidInput, PullClosed
+from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
-from juggernaut.domain.model import (
-    AgentRequest,
-    AgentResult,
-    Change,
-    Json,
-    Pull,
-    Sha,
-    Task,
-)
+from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import feedback_of
+from juggernaut.domain.pulls import Change, Pull
 from juggernaut.domain.redact import shorten
 from juggernaut.lifecycle import handoff
 from juggernaut.lifecycle.attempt import Attempt

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from juggernaut.domain.exchange import CommandResult
 from juggernaut.domain.limits import (
     COMMAND_SECONDS,
     LIST_ENTRIES,
@@ -21,7 +22,7 @@ from juggernaut.domain.limits import (
     SOURCE_LINES,
     SOURCES,
 )
-from juggernaut.domain.model import CommandResult, Sha
+from juggernaut.domain.model import Sha
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.ports import Workspace
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from juggernaut.domain.errors import ForgeError, InvalidInput
+from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import LOG_MESSAGE_CHARS
-from juggernaut.domain.model import AgentRequest, AgentResult, Change, Json
+from juggernaut.domain.model import Json
+from juggernaut.domain.pulls import Change
 from juggernaut.domain.redact import shorten
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.effect import once

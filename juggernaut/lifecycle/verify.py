@@ -18,8 +18,9 @@ from juggernaut.domain.criteria import (
     judge,
     run_facts,
 )
+from juggernaut.domain.exchange import CommandResult
 from juggernaut.domain.limits import COMMAND_SECONDS
-from juggernaut.domain.model import CommandResult, CriterionVerdict, Sha
+from juggernaut.domain.model import CriterionVerdict, Sha
 from juggernaut.lifecycle.attempt import Attempt
 
 Argv = tuple[str, ...]

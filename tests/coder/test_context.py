@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from juggernaut.coder.context import KEPT_MESSAGES, compact, size
-from juggernaut.domain.model import Message, ToolCall, ToolResult
+from juggernaut.domain.exchange import Message, ToolCall, ToolResult
 
 TEXT = st.sampled_from(["", "x", "short text", "y" * 300, "z" * 5_000])
 

@@ -9,7 +9,7 @@ import pytest
 
 from juggernaut.domain import limits
 from juggernaut.domain.errors import BudgetExhausted, ModelGarbled, ModelRefused
-from juggernaut.domain.model import Message
+from juggernaut.domain.exchange import Message
 from juggernaut.domain.purse import Landing
 from juggernaut.domain.tokens import most_tokens
 from tests.coder.test_loop import LOOK, Bench, Script, call, says

@@ -10,7 +10,7 @@ from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelGarbled, ModelUnavailable
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     AgentResult,
     ModelReply,

@@ -7,7 +7,8 @@ from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.coder.paths import WorkTree
 from juggernaut.coder.tools import SPECS, Toolbox, Used
 from juggernaut.domain import limits
-from juggernaut.domain.model import Json, ToolCall
+from juggernaut.domain.exchange import ToolCall
+from juggernaut.domain.model import Json
 
 CODE = "def double(x):\n    return x + x\n\n\ndef triple(x):\n    return x + x\n"
 

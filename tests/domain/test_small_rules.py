@@ -17,7 +17,8 @@ from juggernaut.domain.criteria import accepted_numbers, explain_unmet, first_un
 from juggernaut.domain.digest import canonical, digest_of, text_digest
 from juggernaut.domain.errors import AttemptError, ConfigError, InvalidInput
 from juggernaut.domain.evidence import OWED, shortcomings
-from juggernaut.domain.model import CommandResult, Criterion, Evidence, Json, Verdict
+from juggernaut.domain.exchange import CommandResult
+from juggernaut.domain.model import Criterion, Evidence, Json, Verdict
 from juggernaut.domain.schema import check_schema
 from juggernaut.domain.tables import Row, check_citations, markdown, rows_of
 from juggernaut.domain.template import render

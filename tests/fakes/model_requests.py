@@ -7,7 +7,7 @@ from typing import Final
 
 from juggernaut.adapters.llm.anthropic import AnthropicModel
 from juggernaut.adapters.llm.openai import OpenAIModel
-from juggernaut.domain.model import Message, ModelReply, ModelRequest, ToolResult, ToolSpec
+from juggernaut.domain.exchange import Message, ModelReply, ModelRequest, ToolResult, ToolSpec
 from juggernaut.ports import LanguageModel
 from tests.fakes.wire_anthropic import WireAnthropic
 from tests.fakes.wire_openai import WireOpenAI

@@ -7,16 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 
 from juggernaut.domain.errors import ModelRefused
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     AgentResult,
-    Json,
     ModelReply,
     ModelRequest,
     StopReason,
     ToolCall,
     Usage,
 )
+from juggernaut.domain.model import Json
 from juggernaut.ports import Asker, LanguageModel, Sandbox
 
 Reply = ModelReply | BaseException

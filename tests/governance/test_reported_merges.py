@@ -7,7 +7,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from juggernaut.domain.model import Json, Pull, Sha
+from juggernaut.domain.model import Json, Sha
+from juggernaut.domain.pulls import Pull
 from juggernaut.lifecycle.settle import confirm_merges
 from tests.governance.plain_sql import NAME, PlainWorker
 from tests.roles.bench import BAD_SLUG, CRITERIA, GOOD_SLUG, Approver, Bench

@@ -16,7 +16,7 @@ from hypothesis import strategies as some
 from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
-from juggernaut.domain.model import Message, ModelRequest, ToolResult, Usage
+from juggernaut.domain.exchange import Message, ModelRequest, ToolResult, Usage
 from juggernaut.domain.tokens import estimated_tokens
 from tests.invariants.trials import trials
 

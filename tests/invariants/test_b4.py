@@ -14,7 +14,7 @@ import pytest
 
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.errors import AttemptError, BudgetExhausted, ModelGarbled, ModelUnavailable
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     ModelReply,
     ModelRequest,

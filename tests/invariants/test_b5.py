@@ -20,7 +20,7 @@ from juggernaut.adapters.forges.worktree import Worktree
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain import limits
 from juggernaut.domain.errors import InvalidInput
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     AgentResult,
     ModelReply,

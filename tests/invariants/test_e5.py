@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from juggernaut.adapters.forges.local import LocalForge
-from juggernaut.domain.model import Pull, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Pull
 from tests.adapters.forges.repos import git
 from tests.invariants.trials import TRIAL_TIMEOUT_SECONDS, trials
 from tests.roles.bench import CRITERIA, GOOD_SLUG, Bench

@@ -15,7 +15,8 @@ import pytest
 from juggernaut.adapters.forges.local import LocalForge
 from juggernaut.adapters.forges.merging import Bare
 from juggernaut.domain import counts, risk
-from juggernaut.domain.model import Pull, Risk, Sha
+from juggernaut.domain.model import Risk, Sha
+from juggernaut.domain.pulls import Pull
 from juggernaut.lifecycle import keep, verify
 from tests.fixtures_postgres import Database, Login
 from tests.invariants import test_e1 as e1

@@ -15,7 +15,7 @@ from juggernaut.domain.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from juggernaut.domain.model import Message, ModelRequest
+from juggernaut.domain.exchange import Message, ModelRequest
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
 from tests.fakes.puppets import PuppetModel, Reply, says

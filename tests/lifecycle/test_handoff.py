@@ -10,7 +10,7 @@ import pytest
 
 from juggernaut.adapters.llm.prices import PriceList
 from juggernaut.coder.loop import BuiltinAgent
-from juggernaut.domain.model import ModelReply, ModelRequest
+from juggernaut.domain.exchange import ModelReply, ModelRequest
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
 from tests.fakes.puppets import PuppetModel, Reply, answer

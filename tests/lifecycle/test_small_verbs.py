@@ -18,7 +18,8 @@ from juggernaut.domain.errors import (
     LeaseLost,
     ModelGarbled,
 )
-from juggernaut.domain.model import Claim, Json, Lease, ModelReply, ModelRequest, TaskId
+from juggernaut.domain.exchange import ModelReply, ModelRequest
+from juggernaut.domain.model import Claim, Json, Lease, TaskId
 from juggernaut.lifecycle.ask import ask_structured
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.claim import claim

@@ -11,7 +11,7 @@ import pytest
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.errors import BudgetExhausted
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     AgentRequest,
     ModelReply,
     ModelRequest,

@@ -22,7 +22,8 @@ from juggernaut.domain.errors import (
     NothingToMerge,
     PullConflict,
 )
-from juggernaut.domain.model import Pull, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Pull
 from juggernaut.ports import Forge
 from tests.adapters.forges.repos import Origin, make_origin
 from tests.fixtures_postgres import Database, Login

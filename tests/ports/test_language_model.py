@@ -11,7 +11,7 @@ import pytest
 
 from juggernaut.adapters.llm.scripted import ScriptedModel
 from juggernaut.domain.errors import ModelRefused
-from juggernaut.domain.model import Message, StopReason
+from juggernaut.domain.exchange import Message, StopReason
 from juggernaut.ports import LanguageModel
 from tests.fakes.model_requests import WIRES, answered, ask, said, wire_model
 

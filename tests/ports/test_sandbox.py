@@ -13,7 +13,7 @@ import pytest
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.adapters.sandboxes.bubblewrap import BubblewrapSandbox
 from juggernaut.domain import limits
-from juggernaut.domain.model import CommandResult
+from juggernaut.domain.exchange import CommandResult
 from juggernaut.ports import Sandbox
 
 CANARY = "FAKE-canary-of-the-daemon"

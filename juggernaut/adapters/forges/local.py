@@ -28,7 +28,8 @@ from juggernaut.domain.errors import (
     NothingToMerge,
     PullConflict,
 )
-from juggernaut.domain.model import Pull, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Pull
 
 REQUIRED_CHECK: Final = "juggernaut/verify"
 CHECK_NAME_CHARS: Final = 100

@@ -19,7 +19,8 @@ from juggernaut.adapters.forges.mirror import Mirror, hold, refresh
 from juggernaut.adapters.forges.repository import locate, read_heads
 from juggernaut.adapters.forges.worktree import Worktree
 from juggernaut.domain.errors import ForgeError, HeadMoved, InvalidInput
-from juggernaut.domain.model import Change, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Change
 
 ATTEMPT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SWEEP_GRACE_SECONDS: Final = 600.0

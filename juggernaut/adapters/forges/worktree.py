@@ -18,7 +18,8 @@ from juggernaut.adapters.forges.git import Git, OutputTooLong
 from juggernaut.adapters.forges.mirror import Mirror, init_bare
 from juggernaut.domain.errors import ForgeError, InvalidInput
 from juggernaut.domain.limits import DIFF_BYTES, MIB
-from juggernaut.domain.model import Change, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Change
 
 JUNK: Final = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 LIST_BYTES: Final = 1 * MIB

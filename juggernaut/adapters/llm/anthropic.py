@@ -13,7 +13,7 @@ from juggernaut.adapters.llm.dialect import Dialect
 from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelRefused
-from juggernaut.domain.model import ModelReply, ModelRequest, Usage
+from juggernaut.domain.exchange import ModelReply, ModelRequest, Usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

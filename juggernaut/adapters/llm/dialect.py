@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from juggernaut.domain.model import ModelRequest
+from juggernaut.domain.exchange import ModelRequest
 
 _OPENAI_HOSTS: Final = ("api.openai.com", ".openai.azure.com")
 

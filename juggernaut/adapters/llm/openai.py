@@ -14,7 +14,8 @@ from juggernaut.adapters.llm.dialect import Dialect, first_dialect
 from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelRefused
-from juggernaut.domain.model import Json, ModelReply, ModelRequest, Usage
+from juggernaut.domain.exchange import ModelReply, ModelRequest, Usage
+from juggernaut.domain.model import Json
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

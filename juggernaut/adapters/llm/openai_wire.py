@@ -10,7 +10,8 @@ from juggernaut.adapters.llm import body as read
 from juggernaut.adapters.llm.dialect import Dialect
 from juggernaut.adapters.llm.reading import Reading
 from juggernaut.domain.errors import ModelGarbled, ModelRefused
-from juggernaut.domain.model import Json, Message, ModelRequest, StopReason, ToolCall, Usage
+from juggernaut.domain.exchange import Message, ModelRequest, StopReason, ToolCall, Usage
+from juggernaut.domain.model import Json
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam

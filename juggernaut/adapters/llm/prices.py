@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from juggernaut.domain.errors import UnknownPrice
-from juggernaut.domain.model import ModelRequest, Usage
+from juggernaut.domain.exchange import ModelRequest, Usage
 from juggernaut.domain.tokens import estimated_tokens
 
 _MTOK: Final = Decimal(1_000_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from juggernaut.domain.model import StopReason, ToolCall, Usage
+from juggernaut.domain.exchange import StopReason, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from juggernaut.adapters.llm.script import Heard, Script, load_script
-from juggernaut.domain.model import (
+from juggernaut.domain.exchange import (
     Message,
     ModelReply,
     ModelRequest,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from juggernaut.adapters.sandboxes import process
-from juggernaut.domain.model import CommandResult
+from juggernaut.domain.exchange import CommandResult
 
 
 class BareSandbox:

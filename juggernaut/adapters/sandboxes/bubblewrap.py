@@ -15,7 +15,7 @@ from typing import Final
 
 from juggernaut.adapters.sandboxes import launch, process
 from juggernaut.domain import limits
-from juggernaut.domain.model import CommandResult
+from juggernaut.domain.exchange import CommandResult
 
 # Sockets of the machine's services live in these; a read-only mount would not stop a connect().
 PRIVATE: Final = ("/tmp", "/var/tmp", "/run")  # noqa: S108 - they are replaced, not used

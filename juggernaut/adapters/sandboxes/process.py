@@ -20,7 +20,7 @@ from typing import Final
 from juggernaut.adapters.sandboxes import launch
 from juggernaut.adapters.sandboxes.output import Output
 from juggernaut.domain import limits
-from juggernaut.domain.model import CommandResult
+from juggernaut.domain.exchange import CommandResult
 
 TIMED_OUT: Final = 124
 # The launcher needs its grace and its sweep; past that it is itself stuck or was killed.

@@ -13,7 +13,8 @@ import pytest
 from juggernaut.adapters.forges.local import LocalForge
 from juggernaut.adapters.postgres.store_pulls import PgPulls, PullRecord
 from juggernaut.domain.errors import DatabaseUnreachable, ForgeError, InvalidInput, LawRefused
-from juggernaut.domain.model import Pull, Sha
+from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Pull
 from tests.adapters.forges.repos import Origin, git, make_origin
 from tests.fixtures_postgres import Database, Login
 

@@ -10,7 +10,7 @@ from juggernaut.adapters.llm.dialect import Dialect, first_dialect
 from juggernaut.adapters.llm.failures import provider_message
 from juggernaut.adapters.llm.script import Heard
 from juggernaut.domain.errors import ModelRefused
-from juggernaut.domain.model import StopReason
+from juggernaut.domain.exchange import StopReason
 from tests.fakes.model_requests import WIRES, ask, wire_model
 from tests.fakes.wire_anthropic import WireAnthropic
 from tests.fakes.wire_server import Body, Refused

@@ -13,7 +13,8 @@ from juggernaut.adapters.llm import anthropic_wire, openai_wire
 from juggernaut.adapters.llm.body import json_object
 from juggernaut.adapters.llm.reading import Reading
 from juggernaut.domain.errors import ModelError, ModelGarbled
-from juggernaut.domain.model import Json, StopReason, Usage
+from juggernaut.domain.exchange import StopReason, Usage
+from juggernaut.domain.model import Json
 
 Reader = Callable[[Json, str], Reading]
 READERS = [anthropic_wire.from_wire, openai_wire.from_wire]

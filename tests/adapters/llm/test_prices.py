@@ -7,7 +7,7 @@ import pytest
 from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
-from juggernaut.domain.model import Message, ToolCall, ToolResult, Usage
+from juggernaut.domain.exchange import Message, ToolCall, ToolResult, Usage
 from juggernaut.domain.tokens import estimated_tokens
 from tests.fakes.model_requests import ask
 

@@ -9,7 +9,7 @@ import pytest
 from juggernaut.adapters.llm.scripted import ScriptedModel
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ConfigError, ModelRefused
-from juggernaut.domain.model import Message
+from juggernaut.domain.exchange import Message
 from tests.fakes.model_requests import ask
 
 ONE = "conversations: [{turns: [{text: hi}]}]"

@@ -10,7 +10,7 @@ import pytest
 
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelError, ModelGarbled, ModelRefused, ModelUnavailable
-from juggernaut.domain.model import StopReason, Usage
+from juggernaut.domain.exchange import StopReason, Usage
 from juggernaut.ports import LanguageModel
 from tests.fakes.model_requests import WIRES, ask, wire_model
 from tests.fakes.wire_server import KEY, RETRY_AFTER_SECONDS, Fault, WireServer

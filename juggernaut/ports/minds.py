@@ -1,0 +1,60 @@
+"""The ports of language models and of code agents."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Protocol
+
+from juggernaut.domain.exchange import (
+    AgentRequest,
+    AgentResult,
+    ModelReply,
+    ModelRequest,
+)
+from juggernaut.ports.world import Sandbox
+
+
+class LanguageModel(Protocol):
+    """One model behind one provider; a call is one request, without retries of its own."""
+
+    @property
+    def name(self) -> str:
+        """Give provider/model, as it stands in the ledger."""
+        ...
+
+    def max_price(self, request: ModelRequest) -> Decimal:
+        """Give an upper bound of the price in US dollars; raises UnknownPrice."""
+        ...
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Ask. Raises ModelUnavailable, ModelRefused or ModelGarbled."""
+        ...
+
+
+class Models(Protocol):
+    """The models of this process."""
+
+    def for_purpose(self, purpose: str) -> LanguageModel:
+        """Give the model that answers for a purpose: plan, code, report, ..."""
+        ...
+
+
+class Asker(Protocol):
+    """A budgeted model call, as the lifecycle hands it to a code agent."""
+
+    async def __call__(self, request: ModelRequest) -> ModelReply:
+        """Reserve, ask, settle; raises BudgetExhausted besides the model's errors."""
+        ...
+
+
+class CodeAgent(Protocol):
+    """What turns a prompt and a work tree into a change of that tree."""
+
+    @property
+    def name(self) -> str:
+        """Give the name that stands in evidence and logs."""
+        ...
+
+    async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
+        """Work until finished or out of turns; cancellation leaves no process behind."""
+        ...
