@@ -7,11 +7,22 @@ BIN := .venv/bin
 LOCAL := .venv/.ready-local
 DEV := .venv/.ready-dev
 INPUTS := pyproject.toml constraints.txt .ci/venv
+# A process for each processor (or JOBS=3) shares the tests; each has a PostgreSQL of its own.
+JOBS := logical
+SHARED := -n $(JOBS) --maxprocesses 4 --dist loadgroup
+# Debian's PostgreSQL 15, the oldest that is promised, and the tests of what lives in a database.
+PG15 := /usr/lib/postgresql/15/bin
+PG15_TESTS := tests/store tests/privileges tests/governance tests/lifecycle tests/invariants \
+	--ignore tests/invariants/test_mutants.py \
+	tests/ports/test_forge.py tests/adapters/postgres tests/app/test_migrate.py
 
-.PHONY: help venv demo test test-full check wheel clean
+# Where the code agents of other people are kept for their tests.
+AGENTS := $(or $(JUGGERNAUT_AGENTS_DIR),$(HOME)/.cache/juggernaut-agents)
+
+.PHONY: help venv demo test test-agents test-pg15 test-full check wheel clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(LOCAL): $(INPUTS)
 	@.ci/venv local
@@ -30,9 +41,20 @@ check: $(DEV) ## lint, format, types and import order
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: check ## check, then every test that fits in ten minutes
-	$(BIN)/python -m pytest
+test: check ## check, then every test, then those of the database on PostgreSQL 15
+	$(BIN)/python -m pytest $(SHARED)
+	@$(MAKE) --no-print-directory test-pg15
 
+test-pg15: $(DEV) ## the tests of the database on Debian's PostgreSQL 15, if it is installed
+	@if [ -x $(PG15)/initdb ]; then set -x; \
+		JUGGERNAUT_TEST_PG_BIN=$(PG15) $(BIN)/python -m pytest $(SHARED) $(PG15_TESTS); \
+	else echo "skipped the tests on PostgreSQL 15: needs $(PG15) (package postgresql-15)"; fi
+
+test-agents: $(DEV) ## install Claude Code, OpenCode and Codex with npm, and test with them
+	@JUGGERNAUT_AGENTS_DIR="$(AGENTS)" .ci/agents
+	JUGGERNAUT_AGENTS_DIR="$(AGENTS)" $(BIN)/python -m pytest tests/agents_real
+
+# One process: many trials at once would starve each other, and their numbers are published.
 test-full: check ## the same tests with the trial counts of a release
 	JUGGERNAUT_TRIALS=full $(BIN)/python -m pytest --timeout 1800
 

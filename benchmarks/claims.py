@@ -20,7 +20,7 @@ from typing import Final, LiteralString
 import structlog
 
 from benchmarks import latency, load
-from benchmarks.drain import drain
+from benchmarks.drain import MANY_SLOTS, SLOTS, drain
 from benchmarks.limit import measure_limit
 from benchmarks.plans import poll_buffers
 from benchmarks.scratch import Scratch, connected, scratch_server
@@ -30,19 +30,18 @@ from juggernaut.domain.model import WorkerId
 
 RUN_SECONDS: Final = 1_500.0
 DRAIN_SECONDS: Final = 6.0
-SLOTS: Final = 10
 DEPTH_JOBS: Final = 300
 # What a guard costs: the statement switches it off in a scratch database, nowhere else.
 GUARDS: Final[dict[str, LiteralString]] = {
     "guard of moves": "ALTER TABLE governance_tasks DISABLE TRIGGER guard_update",
     "events and dependants": "ALTER TABLE governance_tasks DISABLE TRIGGER announce_update",
     "evidence contract": (
-        "CREATE OR REPLACE FUNCTION juggernaut.missing_facts(p_type text, p_facts jsonb)"
-        " RETURNS text[] LANGUAGE sql IMMUTABLE AS 'SELECT ''{}''::text[]'"
+        "CREATE OR REPLACE FUNCTION juggernaut.fact_is_wrong(p_fact text, p_facts jsonb)"
+        " RETURNS boolean LANGUAGE sql IMMUTABLE RETURN false"
     ),
-    "foreign keys of attempts": (
-        "ALTER TABLE juggernaut.attempts DROP CONSTRAINT attempts_session_id_fkey,"
-        " DROP CONSTRAINT attempts_task_id_fkey"
+    "keys of evidence": (
+        "ALTER TABLE governance_tasks DROP CONSTRAINT evidence_is_of_this_attempt;"
+        " ALTER TABLE juggernaut.evidence DROP CONSTRAINT evidence_task_id_fence_fkey"
     ),
     "indexes on status and lease": (
         "DROP INDEX tasks_open, tasks_leased, tasks_concurrency, tasks_dedupe"
@@ -86,25 +85,31 @@ async def fill(scratch: Scratch, database: str, rows: int) -> None:
         await admin.execute("VACUUM ANALYZE governance_tasks", timeout=300)
 
 
-async def rate(scratch: Scratch, database: str, kind: str, jobs: int) -> float:
+async def rate(scratch: Scratch, database: str, kind: str, jobs: int, slots: int = SLOTS) -> float:
     """Give the jobs a second of one worker of a kind."""
-    done = await drain(scratch.worker_url(database), kind, load.KINDS[kind], jobs, DRAIN_SECONDS)
+    url = scratch.worker_url(database)
+    done = await drain(url, kind, load.KINDS[kind], jobs, DRAIN_SECONDS, slots)
     return done.rate
 
 
 async def limit(scratch: Scratch, size: Size) -> list[Line]:
-    """Interleave L and our loop."""
+    """Interleave L and our loop, with few slots and with many."""
     lines: list[Line] = []
-    ratios: list[float] = []
+    ratios: dict[int, list[float]] = {SLOTS: [], MANY_SLOTS: []}
     async with scratch.database("bench_limit") as database:
-        await fill(scratch, database, size.jobs * size.rounds + 5_000)
+        # Half of what is loaded is of the types that this worker does.
+        await fill(scratch, database, 2 * size.jobs * size.rounds * len(ratios) + 5_000)
         for number in range(1, size.rounds + 1):
-            top = await measure_limit(scratch, database, size.seconds, 20_000 * size.seconds)
-            ours = await rate(scratch, database, "common", size.jobs)
-            ratios.append(ours / top)
-            lines.append(Line(f"L, round {number}", top, "jobs/s"))
-            lines.append(Line(f"claim+complete, round {number}", ours, "jobs/s", ours / top, "L"))
-    lines.append(Line("claim+complete, median", median(ratios), "L", median(ratios), "L"))
+            for slots, found in ratios.items():
+                top = await measure_limit(scratch, database, size.seconds, 20_000 * size.seconds)
+                ours = await rate(scratch, database, "common", size.jobs, slots)
+                found.append(ours / top)
+                what = f"claim+complete, {slots} slots, round {number}"
+                lines.append(Line(f"L, round {number}", top, "jobs/s"))
+                lines.append(Line(what, ours, "jobs/s", ours / top, "L"))
+    for slots, found in ratios.items():
+        what = f"claim+complete, {slots} slots, median"
+        lines.append(Line(what, median(found), "L", median(found), "L"))
     return lines
 
 
@@ -183,7 +188,7 @@ async def pickup(scratch: Scratch, size: Size) -> list[Line]:
             await load.grant_kinds(admin)
         bare = await latency.bare_idle(scratch, database, size.pickups)
         ours = await latency.ours_idle(scratch, database, size.pickups)
-        rates = await latency.enqueue(scratch, database, size.jobs)
+        rates = await latency.enqueue(scratch, database, size.seconds)
     lines = [
         Line(f"pick-up, bare listener {name}", low, "ms")
         for name, low in zip(("p50", "p99"), bare, strict=True)

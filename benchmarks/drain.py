@@ -14,6 +14,8 @@ from juggernaut.runtime.heartbeat import Progress
 from juggernaut.runtime.loop import ClaimLoop
 
 SLOTS = 10
+MANY_SLOTS = 100  # agents wait for models: one process holds many
+CONNECTIONS = 4
 POLL_SECONDS = 5.0
 SHA = "0" * 40
 DIGEST = "0" * 64
@@ -44,17 +46,19 @@ class Drained:
         return self.jobs / self.seconds
 
 
-async def drain(url: str, kind: str, handles: tuple[str, ...], jobs: int, cap: float) -> Drained:
+async def drain(
+    url: str, kind: str, handles: tuple[str, ...], jobs: int, cap: float, slots: int = SLOTS
+) -> Drained:
     """Let one worker process do `jobs` no-op tasks, at most for `cap` seconds."""
-    async with open_pool(url, size=SLOTS) as pool:
+    async with open_pool(url, size=CONNECTIONS) as pool:
         store = PgStore(pool)
         session = await store.open_session(WorkerId(f"bench-{kind}"), kind, handles, {})
-        done = await _run(store, session, jobs, cap)
+        done = await _run(store, session, jobs, cap, slots)
         await store.close_session(session)
     return done
 
 
-async def _run(store: PgStore, session: Session, jobs: int, cap: float) -> Drained:
+async def _run(store: PgStore, session: Session, jobs: int, cap: float, slots: int) -> Drained:
     """Run the claim loop until enough is done."""
     stopping, wake = asyncio.Event(), asyncio.Event()
     done = Drained(0, 0.0)
@@ -79,7 +83,7 @@ async def _run(store: PgStore, session: Session, jobs: int, cap: float) -> Drain
         attempt=attempt,
         stopping=stopping,
         wake=wake,
-        slots=SLOTS,
+        slots=slots,
         poll_seconds=POLL_SECONDS,
         drain_seconds=5.0,
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from benchmarks.drain import FACTS, POLL_SECONDS
+from benchmarks.drain import FACTS, POLL_SECONDS, SLOTS
 from benchmarks.load import COMMON
 from benchmarks.scratch import Scratch, connected
 from juggernaut.adapters.clock import SystemClock
@@ -53,7 +53,8 @@ BARE_CLAIM: LiteralString = (
     "UPDATE bare_jobs SET state = 1 WHERE id = ANY (ARRAY(SELECT id FROM bare_jobs"
     " WHERE state = 0 ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)) RETURNING id"
 )
-SLEEPS: LiteralString = "UPDATE juggernaut.sessions SET waiting = $1 WHERE closed_at IS NULL"
+CLIENTS: Final = 10
+BULK_ROWS: Final = 10_000
 
 
 class Stopwatch:
@@ -111,7 +112,7 @@ async def ours_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
             attempt=attempt,
             stopping=stopping,
             wake=wake,
-            slots=10,
+            slots=SLOTS,
             poll_seconds=POLL_SECONDS,
             drain_seconds=5.0,
         )
@@ -152,24 +153,58 @@ async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
     return watch.quantiles()
 
 
-async def enqueue(scratch: Scratch, database: str, jobs: int) -> dict[str, float]:
-    """Give rows a second: single (a worker sleeps, so each wakes it) and bulk, ours and plain."""
-    async with connected(scratch.url(database)) as admin, connected(scratch.url(database)) as ear:
+async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, float]:
+    """Give rows a second of ten clients, ours and plain; a worker of ours that sleeps is woken.
+
+    It does what our loop does: claim until nothing is left, ask for a hint, sleep.
+    """
+    url = scratch.url(database)
+    rates: dict[str, float] = {}
+    async with connected(url) as admin:
         await admin.execute(BARE_TABLE)
-        await ear.add_listener("juggernaut_work", lambda *_: None)
-        await admin.execute(SLEEPS, True)
-        rates: dict[str, float] = {}
-        for name, statement in (
-            ("plain single", BARE_PLAIN),
-            ("ours single, with wake-up", OURS_PLAIN),
-        ):
-            prepared = await admin.prepare(statement)
-            began = time.perf_counter()
-            for _ in range(jobs):
-                await prepared.fetch()
-            rates[name] = jobs / (time.perf_counter() - began)
+        rates["plain single"] = await _insert(url, BARE_PLAIN, seconds)
+        rates["ours single"] = await _insert(url, OURS_PLAIN, seconds)
+        sleeper = asyncio.create_task(_sleeper(scratch.worker_url(database)))
+        await asyncio.sleep(SETTLE_SECONDS)
+        rates["ours single, with wake-up"] = await _insert(url, OURS_PLAIN, seconds)
+        sleeper.cancel()
+        await asyncio.gather(sleeper, return_exceptions=True)
         for name, statement in (("plain bulk", BARE_BULK), ("ours bulk", BULK)):
             began = time.perf_counter()
-            await admin.execute(statement, jobs * 5)
-            rates[name] = jobs * 5 / (time.perf_counter() - began)
+            await admin.execute(statement, BULK_ROWS)
+            rates[name] = BULK_ROWS / (time.perf_counter() - began)
     return rates
+
+
+async def _insert(url: str, statement: str, seconds: float) -> float:
+    """Give the rows a second that ten clients insert one by one."""
+    rows = 0
+
+    async def client() -> None:
+        """Insert until the time is over."""
+        nonlocal rows
+        async with connected(url) as connection:
+            prepared = await connection.prepare(statement)
+            while time.perf_counter() < end:
+                await prepared.fetch()
+                rows += 1
+
+    end = time.perf_counter() + seconds
+    began = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return rows / (time.perf_counter() - began)
+
+
+async def _sleeper(url: str) -> None:
+    """Be an idle worker: woken, it claims what there is, asks for a hint, and sleeps again."""
+    woken = asyncio.Event()
+    async with open_pool(url, size=1) as pool, connected(url) as ear:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId("bench-sleeper"), "common", COMMON, {})
+        await ear.add_listener("juggernaut_work", lambda *_: woken.set())
+        while True:
+            await store.idle(session, True)
+            while len(await store.claim(session, SLOTS)) == SLOTS:
+                await store.idle(session, True)
+            await woken.wait()
+            woken.clear()

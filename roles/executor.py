@@ -16,15 +16,16 @@ from juggernaut.role import (
     Duty,
     DutyContext,
     Evidence,
+    GoOn,
     InvalidInput,
     Json,
     Landed,
+    Move,
     PullConflict,
     Role,
     RoleContext,
-    TestRun,
+    Step,
     Verification,
-    count_tests,
     learn,
     passed,
     read_argv,
@@ -89,8 +90,7 @@ async def test(ctx: RoleContext) -> Completion:
             'no test command is known: set payload {"test": [...]} or configure a test command'
         )
     async with ctx.checkout() as tree:
-        result = await tree.run(argv)
-        run = TestRun(result, count_tests(result))
+        run = await tree.test(argv)
         report = await ctx.judge(tree, run)
     if not report.good:
         raise CriteriaUnmet(report.problem)
@@ -163,37 +163,52 @@ async def command(ctx: RoleContext) -> Completion:
 async def _change(ctx: RoleContext, *, documents_only: bool) -> tuple[Landed, Verification]:
     """Bring a change of the repository to its merge, verified.
 
-    A draft of an earlier attempt gets one chance; when it fails, a new one is written. Whoever
-    approved the exact diff of a draft has approved more than its plan. A merge that a plain-SQL
-    worker reported passes the gates now: people decide on it afterwards where they were not asked.
+    A draft of an earlier attempt is mended where the forge says what is wrong with it. Otherwise
+    it gets one chance; when it fails, a new one is written. Whoever approved the exact diff of a
+    draft has approved more than its plan.
     """
     found = await ctx.found_draft()
-    approved = isinstance(found, Draft) and await ctx.pass_diff(found)
-    if not approved and (not isinstance(found, Landed) or found.reported):
+    if isinstance(found, Landed):
+        return await _measure(ctx, found, tests=not documents_only)
+    step = await ctx.look_first(found) if found else None
+    mending = step is not None and step.mends
+    approved = found is not None and not mending and await ctx.pass_diff(found)
+    if not approved:
         await ctx.plan()
-    if isinstance(found, Landed) and found.reported:
-        await ctx.pass_diff(found.draft)
-    if isinstance(found, Draft):
+    if found is not None:
         try:
-            return await _land(ctx, found, tests=not documents_only)
+            return await _land(ctx, found, step if mending else None, documents_only)
         except (CriteriaUnmet, PullConflict) as error:
             await ctx.log("draft_dropped", f"the earlier draft {found.head} is of no use: {error}")
             if approved:
                 await ctx.plan()
-            found = await _write(ctx, documents_only, str(error))
-    elif found is None:
-        found = await _write(ctx, documents_only, ctx.task.error_message or "")
-    if isinstance(found, Draft):
-        return await _land(ctx, found, tests=not documents_only)
-    report = await ctx.verify(found.merged, found.draft.base, tests=not documents_only)
+            trouble = str(error)
+    else:
+        await ctx.begin_files()
+        trouble = ctx.task.error_message or ""
+    return await _land(ctx, await _write(ctx, documents_only, trouble), None, documents_only)
+
+
+async def _measure(ctx: RoleContext, found: Landed, *, tests: bool) -> tuple[Landed, Verification]:
+    """Verify what was merged already.
+
+    A merge that a plain-SQL worker reported passes the gates now: people decide on it afterwards
+    where they were not asked.
+    """
+    if found.reported:
+        await ctx.plan()
+        await ctx.pass_diff(found.draft)
+    report = await ctx.verify(found.merged, found.draft.base, tests=tests)
     if not report.good:
         raise CriteriaUnmet(f"the change was merged already, but: {report.problem}")
     await ctx.ask_for_unknown(report.verdicts)
     return found, report
 
 
-async def _write(ctx: RoleContext, documents_only: bool, trouble: str) -> Draft:
-    """Let the code agent write a draft."""
+async def _write(
+    ctx: RoleContext, documents_only: bool, trouble: str, after: GoOn | None = None
+) -> Draft:
+    """Let the code agent write a draft, or go on from the one in `after`."""
     task = ctx.task
     lines = []
     for item in task.criteria:
@@ -209,35 +224,68 @@ async def _write(ctx: RoleContext, documents_only: bool, trouble: str) -> Draft:
     if documents_only:
         path = str(task.payload.get("path") or "where such documents are in this repository")
         values |= {"path": ctx.framed(path, "task"), "documents": ", ".join(ctx.documents)}
-        return await ctx.write_draft("documentation", values, documents_only=True)
+        return await ctx.write_draft("documentation", values, documents_only=True, after=after)
     values["test_command"] = json.dumps(ctx.test_argv) if ctx.test_argv else "none is configured"
-    return await ctx.write_draft("code", values, documents_only=False)
+    return await ctx.write_draft("code", values, documents_only=False, after=after)
 
 
-async def _land(ctx: RoleContext, draft: Draft, *, tests: bool) -> tuple[Landed, Verification]:
-    """Verify a draft, propose it, have it decided on where needed, and merge it."""
-    report = await ctx.verify(draft.head, draft.base, tests=tests)
-    await ctx.post_check(draft, report)
-    if not report.good:
-        raise CriteriaUnmet(report.problem)
-    body = _body(ctx, draft, report)
-    pull = await ctx.open_pull(draft, body)
-    await ctx.ask_for_unknown(report.verdicts)
-    await ctx.pass_diff(draft)
-    return await ctx.merge(draft, pull, body), report
+async def _land(
+    ctx: RoleContext, draft: Draft, step: Step | None, documents_only: bool
+) -> tuple[Landed, Verification]:
+    """Verify a draft, propose it, mend what the forge shows, and merge it when its turn comes.
+
+    `step`: what is to be mended first. Every new head is verified again before it goes on.
+    """
+    tests = not documents_only
+    mended = replayed = False
+    while True:
+        if step is not None:
+            draft, mended, replayed = await _mend(ctx, draft, step, documents_only), True, False
+        if replayed:
+            report = await ctx.verify_replayed(draft, tests=tests)
+        else:
+            report = await ctx.verify(draft.head, draft.base, tests=tests)
+        await ctx.post_check(draft, report)
+        if not report.good and not (mended or replayed):
+            raise CriteriaUnmet(report.problem)
+        if not report.good:
+            step = await ctx.sent_back(report.problem)
+            continue
+        body = await ctx.describe_pull(draft, report)
+        pull = await ctx.open_pull(draft, body)
+        await ctx.ask_for_unknown(report.verdicts)
+        step = await ctx.go_on(draft, pull)
+        if step.mends:
+            continue
+        turn = await _turn(ctx, draft, step, documents_only)
+        if isinstance(turn, Draft) and turn.head == draft.head:
+            return await ctx.merge(draft, pull, body), report
+        step = turn if isinstance(turn, Step) else None
+        draft, replayed = (turn, True) if isinstance(turn, Draft) else (draft, False)
 
 
-def _body(ctx: RoleContext, draft: Draft, report: Verification) -> str:
-    """Write the text of the pull request, from facts."""
-    texts = {item.number: item.text for item in ctx.task.criteria}
-    lines = [ctx.task.title, "", "## Changes"]
-    lines += [f"- {path}" for path in draft.files[:MOST_FILES]]
-    lines += ["", "## Verified at", f"{report.sha}"]
-    if report.tests is not None:
-        counts = report.tests.counts
-        lines.append(f"- tests: {counts.passed} passed, {counts.failed} failed")
-    lines += [f"- {item.verdict.value}: {texts[item.number]}" for item in report.verdicts]
-    return "\n".join(lines)
+async def _turn(ctx: RoleContext, draft: Draft, step: Step, documents_only: bool) -> Draft | Step:
+    """Take the turn to merge: this draft, the one on the newest base, or what to mend first."""
+    if step.move is Move.MERGE:
+        await ctx.pass_diff(draft)
+    turn = await ctx.take_turn(draft, documents_only=documents_only)
+    if turn.conflicts:
+        files = ", ".join(turn.conflicts[:MOST_FILES])
+        return Step(Move.UPDATE, f"The base changed too; these files hold conflict marks: {files}")
+    if step.move is not Move.MERGE and turn.draft.head == draft.head:
+        raise PullConflict(f"{step.reason}, but its base is the newest one: {draft.base}")
+    return turn.draft
+
+
+async def _mend(ctx: RoleContext, draft: Draft, step: Step, documents_only: bool) -> Draft:
+    """Let the code agent go on from a draft, with what is wrong with it, and answer people."""
+    await ctx.plan()
+    trouble = await ctx.trouble(step)
+    # A conflict is mended on the newest base, everything else where the change stands.
+    after = GoOn(draft, None if step.move is Move.UPDATE else draft.base)
+    newer = await _write(ctx, documents_only, trouble, after)
+    await ctx.answer(step, draft, newer)
+    return newer
 
 
 def _merged(
@@ -263,6 +311,11 @@ async def clear_trees(duty: DutyContext) -> Json:
     return await duty.clear_trees()
 
 
+async def follow_pulls(duty: DutyContext) -> Json:
+    """Look at pull requests that wait at the forge."""
+    return await duty.follow_pulls()
+
+
 async def confirm_merges(duty: DutyContext) -> Json:
     """Ask the forge about merges that plain-SQL workers reported."""
     return await duty.confirm_merges()
@@ -283,6 +336,7 @@ ROLE = Role(
     },
     duties=(
         Duty("trees", "detect_seconds", clear_trees),
+        Duty("pulls", "pulls_seconds", follow_pulls),
         Duty("merges", "detect_seconds", confirm_merges),
     ),
 )

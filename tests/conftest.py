@@ -2,6 +2,9 @@
 
 import signal
 
+import pytest
+
+from tests.fakes.github.fixture import github_double
 from tests.fixtures_postgres import (
     approver_login,
     database,
@@ -17,6 +20,7 @@ __all__ = [
     "approver_login",
     "database",
     "empty_database",
+    "github_double",
     "pg_data_dir",
     "postgres_server",
     "reader_login",
@@ -27,3 +31,9 @@ __all__ = [
 # A shell starts its background jobs with SIGINT ignored, and every child inherits that: a test
 # that sends Ctrl-C would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the slow tests begin first, in their random order: none is left over for the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -2,6 +2,8 @@
 
 A run fails when no test ran, when something could not be collected, or when a test was skipped
 for a reason that does not begin with "needs " (what is missing on this machine, by name).
+When several processes share the tests, pytest-xdist hands every report, and the verdict, to the
+one that started them.
 """
 
 from collections.abc import Generator

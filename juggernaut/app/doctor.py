@@ -125,6 +125,13 @@ def check_models(loaded: Loaded) -> Finding:
     return Finding("model", "ok", f"scripted: {choice.script}" if choice.script else detail)
 
 
+def check_agent(loaded: Loaded) -> Finding:
+    """Say which code agent would be used, and whether its program answers."""
+    from juggernaut.app.agents import agent_version
+
+    return Finding("code agent", "ok", agent_version(loaded.settings))
+
+
 def check_local_postgres(loaded: Loaded) -> Finding:
     """Say whether demo and up could start a PostgreSQL of their own."""
     from juggernaut.app.local_postgres.binaries import candidate_folders
@@ -137,21 +144,30 @@ def check_local_postgres(loaded: Loaded) -> Finding:
 
 
 async def check_sandbox() -> Finding:
-    """Say how strong the sandbox for commands is."""
+    """Say how strong the sandbox for commands is, and which attacks it does not stop."""
+    from juggernaut.adapters.sandboxes.landlock import unavailable
     from juggernaut.adapters.sandboxes.probe import best_sandbox
+    from juggernaut.adapters.sandboxes.selfcheck import bait_in, examine
 
-    with tempfile.TemporaryDirectory(prefix="juggernaut-doctor-") as scratch:
-        level = (await best_sandbox(Path(scratch), ())).level
-    if level == "bare":
-        remedy = "install bubblewrap, and let it make user namespaces"
-        return Finding("sandbox", "warn", "bare: commands run with this user's rights", remedy)
-    return Finding("sandbox", "ok", level)
+    with tempfile.TemporaryDirectory(prefix="juggernaut-doctor-") as folder:
+        bait = bait_in(Path(folder))
+        sandbox = await best_sandbox(Path(folder, "scratch"), (bait,))
+        tried = await examine(sandbox, bait)
+    through = [one.told for one in tried if not one.stopped]
+    detail = f"{sandbox.level}: stops {len(tried) - len(through)} of {len(tried)} attacks"
+    if not through:
+        return Finding("sandbox", "ok", detail)
+    detail += f"; open: {', '.join(through)}"
+    why = f" ({unavailable() or 'landlock works'})" if sandbox.level == "bare" else ""
+    remedy = f"install bubblewrap, and let it make user namespaces{why}"
+    return Finding("sandbox", "warn", detail, remedy)
 
 
 OFFLINE: Final[tuple[tuple[str, Callable[[Loaded], Finding]], ...]] = (
     ("migrations", check_migrations),
     ("roles", check_roles),
     ("model", check_models),
+    ("code agent", check_agent),
     ("embedded postgresql", check_local_postgres),
 )
 

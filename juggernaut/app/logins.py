@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, LiteralString, TypeAlias
@@ -57,6 +57,7 @@ JOIN pg_catalog.pg_roles g ON g.oid = am.roleid
 WHERE g.rolname = ANY ($1::text[]) AND m.rolcanlogin
 ORDER BY kind, name
 """
+LIMIT: LiteralString = "SELECT limit_login($1::text, $2::text[])"
 FACTS: LiteralString = """
 SELECT current_setting('server_version_num')::int AS version_num,
        session_user::text AS login,
@@ -119,6 +120,17 @@ async def list_logins(dsn: str) -> list[dict[str, object]]:
     return [dict(row) for row in rows]
 
 
+async def limit_login(dsn: str, name: str, kinds: Sequence[str]) -> None:
+    """Let a worker's login work as these kinds of worker only; none: as any kind again."""
+    check_name(name)
+    if name not in {row["name"] for row in await list_logins(dsn) if row["kind"] == "worker"}:
+        raise InvalidInput(f"{name!r} is no worker's login; `juggernaut login list` shows them")
+    for kind in kinds:
+        check_name(kind)
+    async with connected(dsn) as connection:
+        await connection.execute(LIMIT, name, list(kinds))
+
+
 async def drop_login(dsn: str, name: str) -> None:
     """Drop a login that is one of ours."""
     check_name(name)
@@ -153,7 +165,7 @@ def check_name(name: str) -> None:
     """Refuse a name that needs quoting anywhere, or that looks like a role of the system."""
     if not NAME.fullmatch(name) or name.startswith(RESERVED):
         raise ConfigError(
-            f"the login name {name[:60]!r} is not allowed: use a-z, 0-9 and _, at most 41 signs,"
+            f"the name {name[:60]!r} is not allowed: use a-z, 0-9 and _, at most 41 signs,"
             f" beginning with a letter and not with {' or '.join(RESERVED)}"
         )
 

@@ -33,6 +33,9 @@ SECRETS: Final = frozenset(
         "anthropic_api_key",
         "openai_api_key",
         "openrouter_api_key",
+        "added_model_key",
+        "github_token",
+        "github_app_private_key",
     }
 )
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from juggernaut.app.pull_settings import Pulls, PullSettings
 from juggernaut.app.resources import default_data_dir
 from juggernaut.app.setting_types import Dsn, Names, Slots, Words
 from juggernaut.domain import limits
@@ -17,6 +18,7 @@ from juggernaut.domain.errors import ConfigError
 ALL_ROLES: Final = "all"
 SLOTS_DEFAULT: Final = 1
 KEY_ORDER: Final = ("anthropic", "openai", "openrouter")
+ADDED: Final = "added"  # whichever provider models.yaml adds
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]")]
 
 
@@ -50,17 +52,28 @@ class Settings(BaseModel):
     openai_api_key: SecretStr | None = Field(None, alias="OPENAI_API_KEY")
     openai_base_url: WebAddress | None = Field(None, alias="OPENAI_BASE_URL")
     openrouter_api_key: SecretStr | None = Field(None, alias="OPENROUTER_API_KEY")
+    added_model_key: SecretStr | None = Field(None, alias="JUGGERNAUT_MODEL_KEY")
     model: str | None = Field(None, alias="JUGGERNAUT_MODEL", pattern=r"^[a-z0-9_-]+/\S+$")
     script: Path | None = Field(None, alias="JUGGERNAUT_SCRIPT")
+    agent: str | None = Field(None, alias="JUGGERNAUT_AGENT")
+    agent_path: Path | None = Field(None, alias="JUGGERNAUT_AGENT_PATH")
     repo: str | None = Field(None, alias="JUGGERNAUT_REPO")
     test_command: Words | None = Field(None, alias="JUGGERNAUT_TEST_COMMAND")
+    pulls: Pulls = Field(default_factory=PullSettings, alias="JUGGERNAUT_PULLS")
+    github_repo: str | None = Field(None, alias="GITHUB_REPO", pattern=r"^[\w.-]+/[\w.-]+$")
+    github_api_url: WebAddress | None = Field(None, alias="GITHUB_API_URL")
+    github_token: SecretStr | None = Field(None, alias="GITHUB_TOKEN")
+    github_app_id: str | None = Field(None, alias="GITHUB_APP_ID", pattern=r"^\w+$")
+    github_app_private_key: SecretStr | None = Field(None, alias="GITHUB_APP_PRIVATE_KEY")
+    github_app_installation_id: int | None = Field(None, alias="GITHUB_APP_INSTALLATION_ID", ge=1)
     data_dir: Path = Field(default_factory=default_data_dir, alias="JUGGERNAUT_DATA_DIR")
     roles_dir: Path | None = Field(None, alias="JUGGERNAUT_ROLES_DIR")
+    allow_bare: bool = Field(False, alias="JUGGERNAUT_ALLOW_BARE")
     slots: Slots = Field(default_factory=dict, alias="JUGGERNAUT_SLOTS")
     drain_seconds: float = Field(
         limits.DRAIN_SECONDS, alias="JUGGERNAUT_DRAIN_SECONDS", ge=0, le=3_600
     )
-    pool_size: int = Field(5, alias="JUGGERNAUT_POOL_SIZE", ge=1, le=100)
+    pool_size: int = Field(5, alias="JUGGERNAUT_POOL_SIZE", ge=2, le=100)
     log_format: Literal["auto", "json", "console"] = Field("auto", alias="LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="LOG_LEVEL")
 
@@ -111,6 +124,11 @@ class Settings(BaseModel):
         direct = self.database_unpooled_url
         return direct is not None and direct != self.database_url
 
+    @property
+    def default_repo(self) -> str | None:
+        """Give the repository of tasks that name none."""
+        return self.repo or self.github_repo
+
     def slots_of(self, role: str) -> int:
         """Give how many tasks a worker of a role runs at once."""
         return self.slots.get(role, SLOTS_DEFAULT)
@@ -122,20 +140,24 @@ class Settings(BaseModel):
         if self.model is not None:
             provider, _, model = self.model.partition("/")
             return self._provider(provider, model)
-        for provider in KEY_ORDER:
-            if self._key(provider) is not None:
+        for provider in (*KEY_ORDER, ADDED):
+            if self.model_key(provider) is not None:
                 return self._provider(provider, None)
         return None
 
-    def _provider(self, provider: str, model: str | None) -> ModelChoice:
-        """Put a provider together with its key and address."""
+    def model_address(self, provider: str) -> str | None:
+        """Give the address of a provider, if it is set here."""
         address = {"anthropic": self.anthropic_base_url, "openai": self.openai_base_url}
-        return ModelChoice(provider, model, self._key(provider), address.get(provider))
+        return address.get(provider)
 
-    def _key(self, provider: str) -> SecretStr | None:
-        """Give the key of a provider."""
+    def model_key(self, provider: str) -> SecretStr | None:
+        """Give the key of a provider; the ones that models.yaml adds have one for all."""
         return {
             "anthropic": self.anthropic_api_key,
             "openai": self.openai_api_key,
             "openrouter": self.openrouter_api_key,
-        }.get(provider)
+        }.get(provider, self.added_model_key)
+
+    def _provider(self, provider: str, model: str | None) -> ModelChoice:
+        """Put a provider together with its key and address."""
+        return ModelChoice(provider, model, self.model_key(provider), self.model_address(provider))

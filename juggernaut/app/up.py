@@ -14,9 +14,11 @@ from uuid import UUID
 
 from juggernaut.adapters.forges.adopt import adopt, is_checkout
 from juggernaut.adapters.forges.git import Git
+from juggernaut.adapters.forges.github.names import looks_remote
 from juggernaut.adapters.forges.repository import locate, read_heads
 from juggernaut.adapters.postgres.board import Board, Row, open_board
 from juggernaut.app.demo.board_view import LineView, LiveView
+from juggernaut.app.github import github_name
 from juggernaut.app.local_swarm import (
     DATABASE_FOLDER,
     WorkerProcess,
@@ -38,9 +40,9 @@ LOGIN_FILE: Final = "worker-login.json"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asked for."""
+    """What a person asked for; `repo` is a path, or owner/name at GitHub."""
 
-    repo: Path
+    repo: str
     goal: str | None
     test: str | None
     script: Path | None
@@ -53,7 +55,7 @@ class Wish:
 class Prepared:
     """A wish that was checked: every path is absolute, and the folder is there."""
 
-    repo: Path
+    repo: str
     goal: str | None
     test: tuple[str, ...] | None
     script: Path | None
@@ -68,7 +70,7 @@ class Ended:
 
     snapshot: Snapshot
     folder: Path
-    repository: Path
+    repository: str
     merged: list[Row]
     operator_url: str
     worker_log: str
@@ -92,7 +94,7 @@ def prepared(wish: Wish, loaded: Loaded) -> Prepared:
     folder = (wish.folder or loaded.settings.data_dir / FOLDER).expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
     return Prepared(
-        repo=wish.repo.expanduser().absolute(),
+        repo=_place(wish.repo),
         goal=wish.goal,
         test=test,
         script=script.expanduser().absolute() if script else None,
@@ -104,7 +106,7 @@ def prepared(wish: Wish, loaded: Loaded) -> Prepared:
 
 async def serve(wish: Prepared, loaded: Loaded, view: LineView | LiveView) -> Ended:
     """Run everything for the wish; ends with the goal, or without one when it is cancelled."""
-    repository = await own_copy(wish.repo, wish.folder)
+    repository = await own_copy(wish.repo, wish.folder, loaded)
     async with _operator_url(wish, loaded, view) as url:
         report = await migrate(url, loaded.resources.migrations)
         view.say(f"schema at {report.version}; repository {repository}")
@@ -118,20 +120,29 @@ async def serve(wish: Prepared, loaded: Loaded, view: LineView | LiveView) -> En
             return await _follow(wish, url, board, worker, repository, view)
 
 
-async def own_copy(repo: Path, folder: Path) -> Path:
-    """Give the bare repository that the swarm merges into: the given one, or a copy of a checkout.
+def _place(repo: str) -> str:
+    """Give the absolute path of a folder; what is none stays a name at GitHub."""
+    path = Path(repo).expanduser()
+    return repo if looks_remote(repo) and not path.exists() else str(path.absolute())
 
-    Raises ConfigError in one line when there is nothing to work on.
+
+async def own_copy(repo: str, folder: Path, loaded: Loaded) -> str:
+    """Give the repository that the swarm merges into.
+
+    It is the given bare one, a bare copy of a checkout, or the one at GitHub. Raises ConfigError
+    in one line when there is nothing to work on.
     """
     git = Git()
     try:
-        path = locate(str(repo), folder / "trees")
+        if not repo.startswith("/"):
+            return github_name(repo, loaded.settings)
+        path = locate(repo, folder / "trees")
         if is_checkout(path):
-            return await adopt(git, folder / "forge", path)
+            return str(await adopt(git, folder / "forge", path))
         await read_heads(git, path)
     except InvalidInput as error:
         raise ConfigError(str(error)) from None
-    return path
+    return str(path)
 
 
 @asynccontextmanager
@@ -149,14 +160,14 @@ async def _operator_url(
         yield server.url(DATABASE)
 
 
-async def _settings(wish: Prepared, loaded: Loaded, url: str, repository: Path) -> dict[str, str]:
+async def _settings(wish: Prepared, loaded: Loaded, url: str, repository: str) -> dict[str, str]:
     """Give the environment of the worker process; the rest is inherited."""
     own_database = loaded.settings.database_url is None
     settings = inherited(without=["DATABASE_UNPOOLED_URL"] if own_database else []) | {
         "WORKER_TYPE": "all",
         "WORKER_DATABASE_URL": await _worker_url(wish, loaded, url),
         "JUGGERNAUT_DATA_DIR": str(wish.folder),
-        "JUGGERNAUT_REPO": str(repository),
+        "JUGGERNAUT_REPO": repository,
         "LOG_FORMAT": "console",
     }
     if wish.config is not None:
@@ -213,7 +224,7 @@ async def _follow(
     url: str,
     board: Board,
     worker: WorkerProcess,
-    repository: Path,
+    repository: str,
     view: LineView | LiveView,
 ) -> Ended:
     """Add the goal, or find it from last time, and follow it."""
@@ -242,8 +253,8 @@ async def _follow(
     )
 
 
-async def _goal(board: Board, title: str, repository: Path) -> UUID:
+async def _goal(board: Board, title: str, repository: str) -> UUID:
     """Give the open goal of this title, or add it."""
-    found = await board.row("find_open_goal", title, str(repository))
-    row = found or await board.only("add_goal", title, "", str(repository), None)
+    found = await board.row("find_open_goal", title, repository)
+    row = found or await board.only("add_goal", title, "", repository, None)
     return UUID(str(row["id"]))

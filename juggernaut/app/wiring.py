@@ -15,23 +15,29 @@ from pydantic import SecretStr
 
 from juggernaut import __version__
 from juggernaut.adapters.clock import SystemClock
+from juggernaut.adapters.forges.by_repo import ForgeByRepo
+from juggernaut.adapters.forges.git import Git
+from juggernaut.adapters.forges.github.names import looks_remote
 from juggernaut.adapters.forges.local import LocalForge
 from juggernaut.adapters.forges.workspace import GitWorkspaces
 from juggernaut.adapters.llm.choice import ModelsByPurpose, OneModel
 from juggernaut.adapters.llm.factory import ModelSpec, build_adapter, load_models_config
+from juggernaut.adapters.llm.models_config import Account
 from juggernaut.adapters.llm.yaml_file import Section, read_yaml
 from juggernaut.adapters.postgres.listen import Listener
 from juggernaut.adapters.postgres.pool import open_pool
 from juggernaut.adapters.postgres.store import PgStore
 from juggernaut.adapters.postgres.store_pulls import PgPulls
 from juggernaut.adapters.sandboxes.probe import best_sandbox
+from juggernaut.app.agents import choose_agent
+from juggernaut.app.github import HOW, GitHub, opened
 from juggernaut.app.migrate import check_schema
+from juggernaut.app.opaque import make_opaque
 from juggernaut.app.resources import read_prompts
 from juggernaut.app.role_files import load_role
 from juggernaut.app.setting_sources import SECRETS, Loaded, secret_files
-from juggernaut.app.settings import Settings
+from juggernaut.app.settings import ADDED, Settings
 from juggernaut.app.work_folder import make_folder, own_folder
-from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.model import Claim, Json, Session, WorkerId
 from juggernaut.domain.redact import Secret
@@ -50,6 +56,7 @@ TREES: Final = "trees"  # the forge takes no repository below this
 PRIVATE_IN_HOME: Final = (
     *(".ssh", ".netrc", ".pgpass", ".git-credentials", ".aws", ".azure", ".kube", ".docker"),
     *(".gnupg", ".config/gcloud", ".config/gh", ".npmrc", ".pypirc"),
+    *(".claude", ".claude.json", ".codex", ".config/opencode", ".local/share/opencode"),
 )
 
 
@@ -67,6 +74,7 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
 
     Raises ConfigError, SchemaDrift or DatabaseUnreachable before any worker registers.
     """
+    make_opaque()
     settings = loaded.settings
     roles = [load_role(path) for path in loaded.roles().values()]
     dsn = settings.worker_dsn()
@@ -83,7 +91,8 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
         pulse_pool = await stack.enter_async_context(
             open_pool(dsn, size=1, role=drop_to, pooled=pooled)
         )
-        services = await assemble(loaded, data, own, PgStore(pool), PgPulls(pool))
+        github = stack.enter_context(opened(settings))
+        services = await assemble(loaded, data, own, PgStore(pool), PgPulls(pool), github)
         pulse = PgStore(pulse_pool)
         workers = tuple(
             make_worker(role, settings, services, pulse, process, len(roles), once)
@@ -94,34 +103,54 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
 
 
 async def assemble(
-    loaded: Loaded, data: Path, own: Path, store: PgStore, pulls: PgPulls
+    loaded: Loaded,
+    data: Path,
+    own: Path,
+    store: PgStore,
+    pulls: PgPulls,
+    github: GitHub | None,
 ) -> Services:
     """Put the services together: `data` is shared by all processes, `own` is this one's."""
     settings, config = loaded.settings, loaded.resources.config
-    forge = LocalForge(pulls, data)
-    repo = await default_repository(forge, settings)
+    git = Git(settings.pulls.author_name, settings.pulls.author_email)
+    local = LocalForge(pulls, data, git)
+    repo = await default_repository(local, github, settings)
     return Services(
         store=store,
         models=build_models(loaded),
-        agent=BuiltinAgent(),
-        forge=forge,
-        workspaces=GitWorkspaces(own),
+        agent=choose_agent(settings, own / "agents"),
+        forge=ForgeByRepo(local, github.forge, looks_remote) if github else local,
+        workspaces=GitWorkspaces(own, git, remotes=github.source if github else None),
         sandbox=await best_sandbox(own / "scratch", hidden_places()),
         clock=SystemClock(),
         policy=load_policy(config / "policy.yaml"),
         prompts=read_prompts(config / "prompts"),
-        settings=WorkSettings(repo, settings.test_command, known_secrets(settings)),
+        settings=WorkSettings(
+            repo,
+            settings.test_command,
+            known_secrets(settings),
+            settings.pulls.rules(config),
+            allow_bare=settings.allow_bare,
+        ),
     )
 
 
-async def default_repository(forge: LocalForge, settings: Settings) -> str | None:
+async def default_repository(
+    local: LocalForge, github: GitHub | None, settings: Settings
+) -> str | None:
     """Give the repository of tasks that name none; raises ConfigError when it is not usable."""
-    if not settings.repo:
+    repo = settings.default_repo
+    if not repo:
         return None
+    name = "JUGGERNAUT_REPO" if settings.repo else "GITHUB_REPO"
     try:
-        return await forge.adopt(settings.repo)
+        if not looks_remote(repo):
+            return await local.adopt(repo)
+        if github is None:
+            raise ConfigError(f"{name}: {repo} is at GitHub: {HOW}")
+        return github.name(repo)
     except InvalidInput as error:
-        raise ConfigError(f"JUGGERNAUT_REPO: {error}") from None
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def make_worker(
@@ -205,13 +234,15 @@ def build_models(loaded: Loaded) -> Models | None:
         return None
     if choice.script is not None:
         return OneModel(build_adapter(ModelSpec("scripted", "scripted", script=choice.script)))
-    return ModelsByPurpose(
-        load_models_config(loaded.resources.config / "models.yaml"),
-        choice.provider,
-        api_key=choice.key.get_secret_value() if choice.key else "",
-        base_url=choice.base_url,
-        override=choice.model,
-    )
+    config = load_models_config(loaded.resources.config / "models.yaml")
+    settings = loaded.settings
+    accounts = {
+        name: Account(key.get_secret_value(), settings.model_address(name))
+        for name in config.providers
+        if (key := settings.model_key(name)) is not None
+    }
+    provider = config.first_added() if choice.provider == ADDED else choice.provider
+    return ModelsByPurpose(config, provider, accounts, override=choice.model)
 
 
 def load_policy(path: Path) -> Policy:

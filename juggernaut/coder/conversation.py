@@ -10,6 +10,7 @@ from typing import Final
 from juggernaut.coder.context import compact
 from juggernaut.coder.tools import FINISH, SPECS, Used
 from juggernaut.domain import limits
+from juggernaut.domain.agents import AgentEvent, EventKind, Tell, silent
 from juggernaut.domain.errors import ModelGarbled
 from juggernaut.domain.exchange import (
     AgentRequest,
@@ -32,8 +33,9 @@ TRAIL_CHARS: Final = 300
 class Conversation:
     """Messages, turns and repetitions of one execution."""
 
-    def __init__(self, request: AgentRequest) -> None:
+    def __init__(self, request: AgentRequest, tell: Tell = silent) -> None:
         """Begin with the caller's prompt, which the caller has framed."""
+        self._tell = tell
         self._request = request
         prompt = request.prompt
         if request.test_argv is not None:
@@ -91,10 +93,14 @@ class Conversation:
         calls = () if reply.stop is StopReason.LENGTH else reply.tool_calls
         text = reply.text if reply.text.strip() or calls else "(no text)"
         self._messages.append(Message("assistant", text, tool_calls=calls))
+        self._tell(AgentEvent(EventKind.TEXT, text))
+        for call in calls:
+            self._tell(AgentEvent(EventKind.TOOL, call.name))
 
     def show(self, call: ToolCall, used: Used) -> None:
         """Add what a call gave, and count it."""
         self._results.append(ToolResult(call.id, used.shown(), used.is_error))
+        self._tell(AgentEvent(EventKind.RESULT, call.name, ok=not used.is_error))
         if not used.is_error and call.name != FINISH:
             self.tool_uses += 1
         arguments = json.dumps(call.arguments, sort_keys=True, default=str)

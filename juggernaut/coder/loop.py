@@ -16,6 +16,7 @@ from juggernaut.coder.landing import land
 from juggernaut.coder.paths import WorkTree
 from juggernaut.coder.tools import FINISH, Toolbox, Used
 from juggernaut.domain import limits
+from juggernaut.domain.agents import Capabilities, OneEnd, Tell, silent
 from juggernaut.domain.errors import BudgetExhausted
 from juggernaut.domain.exchange import AgentRequest, AgentResult, StopReason, ToolCall
 from juggernaut.ports import Asker, Sandbox
@@ -44,12 +45,30 @@ class BuiltinAgent:
         """Give the name that stands in evidence and logs."""
         return "builtin"
 
-    async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
+    @property
+    def capabilities(self) -> Capabilities:
+        """Give what it can do: it counts its turns."""
+        return Capabilities(turn_limit=True)
+
+    async def execute(
+        self, request: AgentRequest, ask: Asker, sandbox: Sandbox, tell: Tell = silent
+    ) -> AgentResult:
         """Work until finished or at a bound; errors of the model are raised.
 
         So is that of a purse which cannot pay for the first turn: nothing is there to land.
         """
-        talk = Conversation(request)
+        hear = OneEnd(tell)
+        try:
+            result = await self._execute(Conversation(request, hear), request, ask, sandbox)
+            hear.end(result.reason)
+            return result
+        finally:
+            hear.end("stopped")
+
+    async def _execute(
+        self, talk: Conversation, request: AgentRequest, ask: Asker, sandbox: Sandbox
+    ) -> AgentResult:
+        """Work, and land at a bound."""
         tools = Toolbox(WorkTree(Path(request.worktree)), sandbox)
         purse = None
         try:

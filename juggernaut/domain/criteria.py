@@ -33,16 +33,24 @@ def run_facts(result: CommandResult) -> dict[str, object]:
 
 
 def judge(
-    criterion: Criterion, head: CommandResult | None, base: CommandResult | None = None
+    criterion: Criterion,
+    head: CommandResult | None,
+    base: CommandResult | None = None,
+    problem: str = "",
 ) -> CriterionVerdict:
-    """Judge one criterion by its check at the head; without a check nobody can tell."""
+    """Judge one criterion by its check at the head; without a check nobody can tell.
+
+    `problem` says why a check that ended well proves nothing.
+    """
     if criterion.check is None or head is None:
         return CriterionVerdict(criterion.number, Verdict.UNKNOWN, {"why": "it has no check"})
     facts = run_facts(head)
     if base is not None:
         facts["met_at_base"] = passed(base)
         facts["exit_code_at_base"] = base.exit_code
-    verdict = Verdict.MET if passed(head) else Verdict.UNMET
+    if problem:
+        facts["problem"] = problem
+    verdict = Verdict.MET if passed(head) and not problem else Verdict.UNMET
     return CriterionVerdict(criterion.number, verdict, facts)
 
 
@@ -69,8 +77,13 @@ def explain_unmet(criteria: Sequence[Criterion], verdicts: Iterable[CriterionVer
     texts = {criterion.number: criterion.text for criterion in criteria}
     found = [
         f"criterion {verdict.number} ({texts.get(verdict.number, '')[:200]}) is unmet:"
-        f" exit code {verdict.facts.get('exit_code')}\n{verdict.facts.get('excerpt', '')}"
+        f" {_end(verdict.facts)}\n{verdict.facts.get('excerpt', '')}"
         for verdict in verdicts
         if verdict.verdict is Verdict.UNMET
     ]
     return "\n".join(found)
+
+
+def _end(facts: Json) -> str:
+    """Say how a check ended, or why its end proves nothing."""
+    return str(facts.get("problem") or f"exit code {facts.get('exit_code')}")

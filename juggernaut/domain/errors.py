@@ -10,11 +10,13 @@ JuggernautError
 |- AttemptError           an attempt could not do its work
 |  |- ModelError          a language model call failed
 |  |  |- ModelUnavailable    rate limit, overload, 5xx, lost connection
+|  |  |  `- ModelsBusy          none can answer now: later, and the attempt does not count
 |  |  |- ModelRefused        400 or 401: never retried
 |  |  |- ModelGarbled        truncated, garbled or without a finish reason
 |  |  `- UnknownPrice        the model has no price and no ceiling is set
 |  |- BudgetExhausted     the purse cannot cover the next call
 |  |- AgentFailed         the code agent ended without a usable change
+|  |- TooBig              the change is larger than one pull request may be
 |  |- CriteriaUnmet       the verifier found a criterion unmet
 |  |- CommandFailed       a command that had to succeed did not
 |  |- CommandTimeout      a command ran into its time limit
@@ -22,7 +24,10 @@ JuggernautError
 |     |- PullConflict        the change does not apply to the base any more
 |     |- HeadMoved           the head is not the sha that was verified
 |     |- NothingToMerge      no commits between head and base
-|     `- PullClosed          a person closed the pull request without a merge
+|     |- PullClosed          a person closed the pull request without a merge
+|     |- ForgeUnreachable    no answer, a lost one, or a server error
+|     |- ForgeBusy           a rate limit: later, and the attempt does not count
+|     `- ForgeUnauthorized   the credential was refused, or may not do this
 `- (BaseException) AttemptStopped   control flow of an attempt, not to be swallowed
    |- LeaseLost           another attempt holds the task, or time ran out
    |- Parked              the task waits for a decision
@@ -112,6 +117,19 @@ class ModelUnavailable(ModelError):
         self.maybe_billed = maybe_billed
 
 
+class ModelsBusy(ModelUnavailable):
+    """No model that may answer can, and nothing was billed: the attempt is given back.
+
+    `retry_after_seconds` is when one may be asked again.
+    """
+
+    code = "models_busy"
+
+    def __init__(self, *args: object, retry_after_seconds: float) -> None:
+        """Keep the message, and how long to wait."""
+        super().__init__(*args, retry_after_seconds=retry_after_seconds)
+
+
 class ModelRefused(ModelError):
     """The provider refused the request (400, 401, 403, 404): repeating it cannot help."""
 
@@ -142,6 +160,13 @@ class AgentFailed(AttemptError):
     """The code agent ended without a usable change."""
 
     code = "agent_failed"
+
+
+class TooBig(AttemptError):
+    """The change is larger than one pull request may be: the task has to be split."""
+
+    code = "too_big"
+    retryable = False
 
 
 class CriteriaUnmet(AttemptError):
@@ -190,6 +215,33 @@ class PullClosed(ForgeError):
     """A person closed the pull request without merging it: that is an answer."""
 
     code = "pull_closed"
+    retryable = False
+
+
+class ForgeUnreachable(ForgeError):
+    """The forge gave no answer, lost it, or failed itself: nobody knows whether it acted.
+
+    Who repeats has to look the effect up first.
+    """
+
+    code = "forge_unreachable"
+
+
+class ForgeBusy(ForgeError):
+    """The forge asks to wait; nothing was done. The attempt is given back and does not count."""
+
+    code = "forge_busy"
+
+    def __init__(self, *args: object, retry_after_seconds: float) -> None:
+        """Keep the message, and how long the forge wants to be left alone."""
+        super().__init__(*args)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ForgeUnauthorized(ForgeError):
+    """The forge refused the credential, or it may not do this: only a person can help."""
+
+    code = "forge_unauthorized"
     retryable = False
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from juggernaut.domain.errors import InvalidInput
 from juggernaut.domain.model import Json
 from juggernaut.domain.purse import Landing
 
@@ -61,6 +63,15 @@ class ModelRequest:
     landing: Landing = Landing.NONE
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an operator says of a model: None is no limit. The whole fleet shares the rates."""
+
+    context_tokens: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
 class StopReason(StrEnum):
     """Why a model stopped; anything else is a failure of the call."""
 
@@ -105,7 +116,11 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class AgentRequest:
-    """A prompt for a code agent and the work tree that it may change."""
+    """A prompt for a code agent and the work tree that it may change.
+
+    `session` names an earlier session of the same agent in the same tree, to go on in it. Raises
+    InvalidInput for an empty prompt and for bounds that leave no room to work.
+    """
 
     prompt: str
     system: str
@@ -113,6 +128,15 @@ class AgentRequest:
     test_argv: tuple[str, ...] | None = None
     max_turns: int = 40
     timeout_seconds: float = 1_800.0
+    session: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no agent could work with."""
+        if not self.prompt.strip():
+            raise InvalidInput("the prompt for the code agent is empty: say what is to be done")
+        for name, value in (("timeout", self.timeout_seconds), ("turns", self.max_turns)):
+            if not 0 < value < math.inf:
+                raise InvalidInput(f"the code agent has {name} {value:g}: give more than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +150,5 @@ class AgentResult:
     reason: str
     handoff: str | None = None  # its note, when it had to stop at a bound
     purse: str | None = None  # what the purse said, when that was the bound
+    session: str | None = None  # where the agent can go on, if it can
+    notes: tuple[str, ...] = ()  # what a reader of the evidence should know

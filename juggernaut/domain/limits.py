@@ -45,6 +45,17 @@ LANDING_TOKENS: Final = 1_024
 LANDING_SECONDS: Final = 60.0
 LANDING_NOTE_CHARS: Final = 4_000
 
+# A code agent that is a program of its own.
+AGENT_SIDE_CALLS: Final = 20  # calls without tools, for titles and summaries
+AGENT_LINE_BYTES: Final = 8 * MIB
+AGENT_REQUEST_BYTES: Final = 32 * MIB
+AGENT_HEAD_BYTES: Final = 64 * KIB
+AGENT_START_SECONDS: Final = 60.0
+AGENT_END_SECONDS: Final = 5.0  # to end by itself after a refusal, and for its last calls
+AGENT_NOTES: Final = 20
+AGENT_TRAIL_EVENTS: Final = 40
+AGENT_MEMORY_BYTES: Final = 64 * 1024 * MIB  # of address space: their runtimes reserve much
+
 # Model calls.
 REPLY_TOKENS: Final = 16_384
 MODEL_SECONDS: Final = 300.0
@@ -56,21 +67,45 @@ MODEL_ERROR_CHARS: Final = 300
 MODEL_GARBLED_RETRIES: Final = 1
 MODEL_RETRY_BASE_SECONDS: Final = 1.0
 MODEL_RETRY_CAP_SECONDS: Final = 60.0
+MODEL_STALL_SECONDS: Final = 120.0  # between two pieces of a stream; models think silently
+MODEL_REST_SECONDS: Final = 60.0  # a task's rest when no model can answer and none says how long
+TYPICAL_CHARS_PER_TOKEN: Final = 4  # for what is only a guess: whether a request fits a context
+MODEL_REST_CAP_SECONDS: Final = 3_600.0  # whatever a provider asks for
+BREAKER_FAILURES: Final = 5
+BREAKER_WINDOW_SECONDS: Final = 60.0
+BREAKER_PAUSE_SECONDS: Final = 30.0
 
 # Sandboxed commands.
 COMMAND_SECONDS: Final = 600.0
 COMMAND_OUTPUT_BYTES: Final = 1 * MIB
 COMMAND_MEMORY_BYTES: Final = 4 * 1024 * MIB
 COMMAND_PROCESSES: Final = 512
+COMMAND_OPEN_FILES: Final = 4_096
 COMMAND_FILE_BYTES: Final = 512 * MIB
+REPORT_BYTES: Final = 16 * MIB  # a harness's own report: some 100,000 tests
 KILL_GRACE_SECONDS: Final = 2.0
 
 # Changes.
 DIFF_BYTES: Final = 2 * MIB
 DIFF_FILES: Final = 200
+TREE_FILES: Final = 100_000
+TREE_BYTES: Final = 4 * 1024 * MIB
+PULL_LINES: Final = 2_000  # more than that nobody reviews well; config/juggernaut.yaml
+PULL_FILES: Final = 60
+PULL_BODY_CHARS: Final = 60_000  # GitHub takes 65 536
+PULL_TEXT_CHARS: Final = 4_000
 EVIDENCE_BYTES: Final = 64 * KIB
 LOG_MESSAGE_CHARS: Final = 8_000
 EXCERPT_CHARS: Final = 2_000
+
+# The linter on what a code agent wrote.
+QUALITY_ROUNDS: Final = 2
+QUALITY_TURNS: Final = 15
+QUALITY_SECONDS: Final = 600.0
+QUALITY_FINDINGS: Final = 40
+QUALITY_HINT_CHARS: Final = 400
+LINT_SECONDS: Final = 60.0
+LINT_CONFIG_BYTES: Final = 256 * KIB
 
 # Retry of a failed attempt: 30 s doubled per attempt, jittered, at most an hour.
 RETRY_BASE_SECONDS: Final = 30.0
@@ -86,6 +121,7 @@ DRAIN_SECONDS: Final = 20.0
 RELEASE_SECONDS: Final = 10.0  # a cancelled attempt has this long to give its task back
 CLOSE_SECONDS: Final = 3.0
 POLLS_PER_HINT_REQUEST: Final = 6
+HINT_GRACE_SECONDS: Final = 0.25  # a transaction that began before we asked may take so long
 DUTY_FAILURES_PER_LINE: Final = 20
 
 # An attempt.
@@ -97,8 +133,37 @@ STRUCTURED_TRIES: Final = 2
 RECALLED_LEARNINGS: Final = 5
 LEARNINGS_CHARS: Final = 8_000
 
+# A forge behind a network. A call ends well before half of the shortest lease (60 s).
+FORGE_READ_SECONDS: Final = 12
+FORGE_CALL_SECONDS: Final = 25.0
+FORGE_THREADS: Final = 4
+FORGE_WRITE_PAUSE_SECONDS: Final = 1.0  # GitHub asks for this between writes
+FORGE_BUSY_SECONDS: Final = 60.0  # when it says "too many" without saying how long
+FORGE_BUSY_CAP_SECONDS: Final = 3_600.0
+FORGE_SETTINGS_SECONDS: Final = 300.0
+FORGE_PAGES: Final = 10
+FORGE_PAGE_ITEMS: Final = 100
+FORGE_REMEMBERED: Final = 256
+FORGE_COMMENT_CHARS: Final = 60_000
+FORGE_CHECK_CHARS: Final = 140  # of a commit status
+FORGE_LOG_BYTES: Final = 32 * MIB
+TOKEN_REFRESH_SECONDS: Final = 300.0
+GIT_REMOTE_SECONDS: Final = 600.0
+GIT_SLOW_SECONDS: Final = 30  # below 1 KiB/s for so long is a dead link
+GIT_FETCH_BYTES: Final = 2_048 * MIB
+
 # Research in a repository.
 SEARCHED_FILES: Final = 5_000
 SEARCHED_FILE_BYTES: Final = 512 * KIB
 SOURCES: Final = 12
 SOURCE_LINES: Final = 12
+
+# The life of a pull request.
+FIX_ROUNDS: Final = 3
+UPDATE_ROUNDS: Final = 3
+EFFECT_LOCK_SECONDS: Final = 100.0  # less than the threshold transaction_seconds
+WATCHES_PER_LOOK: Final = 20
+SHOWN_CHECKS: Final = 5
+DECIDING_LOOKS: Final = 4  # a forge works out in some seconds whether it can merge
+DECIDING_SECONDS: Final = 1.0
+PLANNED_FILES: Final = 200

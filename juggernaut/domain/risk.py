@@ -73,6 +73,15 @@ POLICY_SCHEMA: Json = {
 }
 
 
+_TEST_FILE = re.compile(
+    r"^--- a/(?:(?:.*/)?(?:tests?|specs?|__tests__)/"
+    r"|(?:.*/)?(?:test_[^/]*|[^/]*[_.](?:test|spec))\.[^/.]+$)",
+    re.IGNORECASE,
+)
+_CLAIM = re.compile(r"\bassert|\bexpect\(|\brequire\.|\braises\(|\.should\b")
+_SKIPS = re.compile(r"\bskip|\bxfail|\bxit\(|\bxdescribe\(|#\[ignore", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A named floor: what matches any of the patterns has at least this risk."""
@@ -162,13 +171,39 @@ def assess_diff(
     found += _path_floors(files, policy)
     old = {line[6:] for line in diff.splitlines() if line.startswith("--- a/")}
     judges = {part.partition("::")[0].removeprefix("./") for argv in checks for part in argv}
-    for path in sorted(judges & old & set(files)):
+    named = judges & old & set(files)
+    for path in sorted(named):
         found.append((Risk.HIGH, f"changes {path}, which judges this task"))
     removed = len(re.findall(r"^-\s*(?:async )?def test_", diff, re.MULTILINE))
     added = len(re.findall(r"^\+\s*(?:async )?def test_", diff, re.MULTILINE))
     if removed > added:
         found.append((Risk.HIGH, f"removes {removed - added} tests"))
+    found += [(Risk.HIGH, f"weakens {path}") for path in _weakened(diff) if path not in named]
     return _assessment(found)
+
+
+def _weakened(diff: str) -> list[str]:
+    """Name the test files that lose an assertion which stands nowhere else, or skip something.
+
+    A hint for people and no proof: a test can be emptied in other ways. See docs/security.md.
+    """
+    lost: dict[str, list[str]] = {}
+    kept: list[str] = []
+    found: set[str] = set()
+    path = ""
+    for line in diff.splitlines():
+        if line.startswith("--- "):
+            path = line.removeprefix("--- a/") if _TEST_FILE.search(line) else ""
+        elif line.startswith("+") and not line.startswith("+++ "):
+            kept.append(line[1:].strip())
+            if path and _SKIPS.search(line):
+                found.add(path)
+        elif path and line.startswith("-") and _CLAIM.search(line):
+            lost.setdefault(path, []).append(line[1:].strip())
+    for path, claims in lost.items():
+        if any(claims.count(claim) > kept.count(claim) for claim in claims):
+            found.add(path)
+    return sorted(found)
 
 
 def is_document(path: str, policy: Policy) -> bool:

@@ -33,6 +33,11 @@ def most_tokens(request: ModelRequest) -> int:
     return estimated_tokens(request) + request.max_tokens
 
 
+def typical_tokens(request: ModelRequest) -> int:
+    """Guess the tokens of a call, input and longest answer: for what is not about money."""
+    return estimated_tokens(request) // limits.TYPICAL_CHARS_PER_TOKEN + request.max_tokens
+
+
 def _call_parts(call: ToolCall) -> tuple[str, str, dict[str, object]]:
     """Give what of a tool call goes over the wire."""
     return (call.id, call.name, dict(call.arguments))

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from juggernaut.domain.breaker import Breakers
 from juggernaut.domain.errors import ConfigError, InvalidInput, LeaseLost, Parked
 from juggernaut.domain.frame import NONCE_CHARS, frame
 from juggernaut.domain.limits import LOG_MESSAGE_CHARS, TEXT_CHARS
 from juggernaut.domain.model import Json, Lease, LogEntry, Task
+from juggernaut.domain.pull_rules import PullRules
 from juggernaut.domain.redact import Secret, scrub, scrub_json
 from juggernaut.domain.risk import Policy
 from juggernaut.domain.template import render
@@ -27,11 +29,13 @@ from juggernaut.ports import (
 
 @dataclass(frozen=True, slots=True)
 class WorkSettings:
-    """What an operator configured for the work: the default repository and how it is tested."""
+    """What an operator configured for the work: repository, how it is tested, pull requests."""
 
     repo: str | None = None
     test_argv: tuple[str, ...] | None = None
     secrets: tuple[Secret, ...] = ()
+    pulls: PullRules = PullRules()
+    allow_bare: bool = False  # tasks of high risk too where no sandbox holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Services:
     prompts: Mapping[str, str]
     settings: WorkSettings = WorkSettings()
     running: set[str] = field(default_factory=set)
+    breakers: Breakers = field(default_factory=Breakers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,11 @@ prompts reach the ledger, and secrets are taken out of what goes to the provider
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from decimal import Decimal
 from uuid import UUID
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ModelError, ModelGarbled, ModelUnavailable
@@ -26,16 +20,14 @@ from juggernaut.domain.limits import (
     LANDING_CHARS,
     LANDING_TOKENS,
     LOG_MESSAGE_CHARS,
-    MODEL_GARBLED_RETRIES,
-    MODEL_RETRY_BASE_SECONDS,
-    MODEL_RETRY_CAP_SECONDS,
     MODEL_TRIES,
 )
 from juggernaut.domain.model import Digest
 from juggernaut.domain.purse import Landing, Most, Reservation
 from juggernaut.domain.tokens import most_tokens
 from juggernaut.lifecycle.attempt import Attempt
-from juggernaut.ports import LanguageModel, Models
+from juggernaut.lifecycle.failover import Line, line_for
+from juggernaut.ports import Choice, LanguageModel, Models
 
 NO_MODEL = "no model is configured: set ANTHROPIC_API_KEY, OPENAI_API_KEY or OPENROUTER_API_KEY"
 NO_MODEL_OWNER = "an operator: set a model key and restart the worker"
@@ -58,38 +50,74 @@ class Purser:
     async def __call__(self, request: ModelRequest) -> ModelReply:
         """Ask until there is a reply, each try with a reservation of its own.
 
-        An unavailable model is asked up to MODEL_TRIES times, never sooner than it wishes; a
-        garbled reply is asked for once more. Raises BudgetExhausted besides the model's errors.
+        At most MODEL_TRIES requests to all models of the purpose together, to none sooner than it
+        wishes; after a garbled reply one more. Raises ModelsBusy when nobody can answer now, and
+        BudgetExhausted besides the model's errors.
         """
-        model = (await self.models()).for_purpose(request.purpose)
+        services = self._attempt.services
+        choices = (await self.models()).for_purpose(request.purpose)
+        line = line_for(choices, request, services.breakers, services.clock)
         again = AsyncRetrying(
-            sleep=self._attempt.services.clock.sleep,
+            sleep=services.clock.sleep,
             stop=stop_after_attempt(MODEL_TRIES),
-            wait=_pause_seconds,
-            retry=retry_if_exception(_Patience().may_ask_again),
+            wait=line.pause_seconds,
+            retry=retry_if_exception(line.may_ask_again),
             before_sleep=self._say_unavailable,
             reraise=True,
         )
-        reply: ModelReply = await again(self._once, model, self._scrubbed(request))
-        return reply
+        try:
+            reply: ModelReply = await again(self._turn, line, self._scrubbed(request))
+        except ModelError as error:
+            last = line.end(error)
+        else:
+            return reply
+        raise last
+
+    async def _turn(self, line: Line, request: ModelRequest) -> ModelReply:
+        """Make one try at whoever may be asked: reserve, ask, settle."""
+        choice = await self._allowed(line, request)
+        try:
+            return await self._once(line, choice, request)
+        except ModelError as error:
+            line.failed(choice, error)
+            raise
+
+    async def _allowed(self, line: Line, request: ModelRequest) -> Choice:
+        """Give the first one that may be asked and has room in the rates that the fleet shares."""
+        while True:
+            choice = line.pick()
+            terms, store = choice.terms, self._attempt.services.store
+            if not (terms.requests_per_minute or terms.tokens_per_minute):
+                return choice
+            wait = await store.take_rate(choice.model.name, terms, most_tokens(request))
+            if not wait:
+                return choice
+            line.full(choice, wait)
 
     async def _say_unavailable(self, state: RetryCallState) -> None:
         """Log why there is a pause."""
         error = state.outcome.exception() if state.outcome else None
         await self._attempt.log("model_unavailable", str(error), level="warning")
 
-    async def _once(self, model: LanguageModel, request: ModelRequest) -> ModelReply:
+    async def _once(self, line: Line, choice: Choice, request: ModelRequest) -> ModelReply:
         """Reserve, ask, settle."""
         store, clock = self._attempt.services.store, self._attempt.services.clock
+        model = choice.model
         most = most_of(model, request)
         call = await self._reserve(model, request, most)
         asked = clock.monotonic()
+        line.begin(choice)
         try:
             reply = await model.complete(request)
         except ModelError as error:
-            await self._failed(call, most if _maybe_billed(error) else Most(Decimal(0), 0), error)
+            cost = most if _maybe_billed(error) else Most(Decimal(0), 0)
+            await self._failed(call, cost, error)
+            await self._give_back(choice, most.tokens - cost.tokens)
             raise
+        line.worked(choice)
         usage = reply.usage
+        # A provider that counts nothing is taken to have used all.
+        used = sum(astuple(usage)) or most.tokens
         facts = {
             "model": reply.model,
             "stop": reply.stop.value,
@@ -97,12 +125,18 @@ class Purser:
             "output_tokens": usage.output_tokens,
             "cache_read_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
-            # A provider that counts nothing is taken to have used all.
-            "tokens": sum(astuple(usage)) or most.tokens,
+            "tokens": used,
             "seconds": round(clock.monotonic() - asked, 3),
         }
         await store.settle(call, reply.cost_usd, facts)
+        await self._give_back(choice, most.tokens - used)
         return reply
+
+    async def _give_back(self, choice: Choice, unused: int) -> None:
+        """Give the fleet back what a call took from the rate of tokens and did not use."""
+        if choice.terms.tokens_per_minute and unused > 0:
+            store = self._attempt.services.store
+            await store.give_rate(choice.model.name, choice.terms, unused)
 
     async def _reserve(self, model: LanguageModel, request: ModelRequest, most: Most) -> UUID:
         """Reserve from the purses, or open what was set aside for the landing turn."""
@@ -138,26 +172,6 @@ class Purser:
         )
 
 
-@dataclass(slots=True)
-class _Patience:
-    """What went wrong so far in one call."""
-
-    garbled: int = 0
-
-    def may_ask_again(self, error: BaseException) -> bool:
-        """Say whether another try can help.
-
-        A provider that asks for a longer pause than the cap gets it: the attempt ends, and the
-        task comes back later without holding a worker.
-        """
-        if isinstance(error, ModelGarbled):
-            self.garbled += 1
-            return self.garbled <= MODEL_GARBLED_RETRIES
-        if isinstance(error, ModelUnavailable):
-            return (error.retry_after_seconds or 0.0) <= MODEL_RETRY_CAP_SECONDS
-        return False
-
-
 def most_of(model: LanguageModel, request: ModelRequest) -> Most:
     """Give the most that a call may cost; raises UnknownPrice."""
     return Most(model.max_price(request), most_tokens(request))
@@ -174,16 +188,6 @@ def _maybe_billed(error: ModelError) -> bool:
     return isinstance(error, ModelGarbled) or (
         isinstance(error, ModelUnavailable) and error.maybe_billed
     )
-
-
-_BACKOFF = wait_random_exponential(multiplier=MODEL_RETRY_BASE_SECONDS, max=MODEL_RETRY_CAP_SECONDS)
-
-
-def _pause_seconds(state: RetryCallState) -> float:
-    """Give the jittered back-off, or what the provider asked for if that is longer."""
-    error = state.outcome.exception() if state.outcome else None
-    wished = error.retry_after_seconds if isinstance(error, ModelUnavailable) else None
-    return max(_BACKOFF(state), wished or 0.0)
 
 
 def request_digest(request: ModelRequest) -> Digest:

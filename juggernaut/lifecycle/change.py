@@ -8,7 +8,6 @@ for work of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from juggernaut.domain import faults
 from juggernaut.domain.errors import AgentFailed, BudgetExhausted, InvalidInput, PullClosed
@@ -16,66 +15,19 @@ from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import feedback_of
+from juggernaut.domain.pull_rules import commit_text
 from juggernaut.domain.pulls import Change, Pull
 from juggernaut.domain.redact import shorten
-from juggernaut.lifecycle import handoff
+from juggernaut.lifecycle import handoff, quality
 from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.draft import Draft, GoOn, Landed, branch_of, pull_title, read_draft
+from juggernaut.lifecycle.drive import drive, notes_of
 from juggernaut.lifecycle.effect import once, recall_effect
+from juggernaut.lifecycle.unfetched import say_unfetched
+from juggernaut.lifecycle.waits import QUEUED, closed, moved, row_lock, wait_at_forge
 from juggernaut.ports import Asker, Workspace
 
 CHECK_NAME = "juggernaut/verify"
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A pushed commit on the task's branch, and how the code agent made it."""
-
-    head: Sha
-    base: Sha
-    files: tuple[str, ...]
-    added: int
-    removed: int
-    diff: str
-    agent: Json
-
-    def answers(self, task: Task) -> bool:
-        """Say whether it was written after everything that people sent back."""
-        return self.agent.get("answers", 0) == len(feedback_of(task.payload))
-
-    def facts(self) -> dict[str, object]:
-        """Give the form in which the ledger of effects keeps a draft."""
-        return {
-            "head": self.head,
-            "base": self.base,
-            "files": list(self.files),
-            "added": self.added,
-            "removed": self.removed,
-            "diff": self.diff,
-            "agent": dict(self.agent),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """A pull request that was merged, with the draft that went into it.
-
-    `reported`: a plain-SQL worker merged it, and no gate has seen it yet.
-    """
-
-    draft: Draft
-    pull: Pull
-    merged: Sha
-    reported: bool = False
-
-
-def branch_of(task: Task) -> str:
-    """Name the one branch of a task."""
-    return f"feature/{task.id}"
-
-
-def pull_title(task: Task) -> str:
-    """Give the title of the task's pull request."""
-    return f"{task.id}: {' '.join(task.title.split())}"[:TITLE_CHARS]
 
 
 async def find_draft(attempt: Attempt) -> Draft | Landed | None:
@@ -92,13 +44,11 @@ async def find_draft(attempt: Attempt) -> Draft | Landed | None:
     if pull is None:
         return None
     if pull.state == "closed":
-        raise PullClosed(
-            f"pull request #{pull.number} of task {attempt.task.id} was closed without a merge;"
-            " reopen it or cancel the task"
-        )
+        await closed(attempt, pull)
     key = _push_key(attempt.task, pull.head_sha)
+    await _check_ours(attempt, pull, key)
     facts = await recall_effect(attempt, "push", key)
-    draft = None if facts is None else _read_draft(facts)
+    draft = None if facts is None else read_draft(facts)
     if pull.state != "merged":
         return draft if draft is None or draft.answers(attempt.task) else None
     if draft is None or pull.merged_sha is None:
@@ -115,40 +65,72 @@ async def write_draft(
     request: Callable[[str], AgentRequest],
     ask: Asker,
     refuse: Callable[[Sequence[str]], str | None],
+    after: GoOn | None = None,
 ) -> Draft:
-    """Let the code agent work in a fresh tree, commit what it changed, and push that.
+    """Let the code agent work in a tree, commit what it changed, and push that.
 
-    `request` gets the work tree's path; `refuse` names what is wrong with the changed files.
+    `request` gets the work tree's path; `refuse` names what is wrong with the changed files;
+    `after`: the draft that it goes on from, which is given back when the agent changed nothing.
     Raises AgentFailed without a usable change.
     """
     services, task = attempt.services, attempt.task
     branch = branch_of(task)
-    workspace = await services.workspaces.open(attempt.repo, branch, attempt.name)
-    try:
-        asked = await handoff.take_up(attempt, request(str(workspace.path)))
-        result = await services.agent.execute(asked, ask, services.sandbox)
+    workspace = await open_tree(attempt, after)
+    results: list[AgentResult] = []
+
+    async def drafted(asked: AgentRequest) -> Change:
+        """Let the agent work in the tree, and commit what is there then."""
+        result = await drive(attempt, asked, ask, results)
+        results.append(result)
         if result.handoff is not None:
             await handoff.leave(attempt, workspace, branch, result, refuse)
         _check_agent(result)
-        try:
-            change = await workspace.commit(f"{pull_title(task)}\n\nTask: {task.id}\n")
-        except InvalidInput as error:
-            raise AgentFailed(f"the change was refused: {error}") from error
-        if change is None:
-            raise AgentFailed("no change: the agent finished without changing a file")
-        wrong = refuse(change.files)
-        if wrong is not None:
-            raise AgentFailed(wrong)
+        return await _commit(attempt, workspace, refuse)
+
+    try:
+        lacks = await say_unfetched(attempt, workspace.path)
+        asked = await handoff.take_up(attempt, request(str(workspace.path)))
+        change = await drafted(asked)
+        change, found = await quality.settle(attempt, workspace, change, asked, drafted)
         agent = {
             "name": services.agent.name,
-            "turns": result.turns,
-            "tool_uses": result.tool_uses,
-            "summary": attempt.scrub(result.summary, TITLE_CHARS),
+            "turns": sum(result.turns for result in results),
+            "tool_uses": sum(result.tool_uses for result in results),
+            "summary": attempt.scrub(results[0].summary, TITLE_CHARS),
             "answers": len(feedback_of(task.payload)),
+            "quality": found,
+            **notes_of(results),
+            **({"not_fetched": list(lacks)} if lacks else {}),
         }
-        return await _push(attempt, workspace, change, agent)
+        return await push(attempt, workspace, change, agent, after)
     finally:
         await workspace.close()
+
+
+async def open_tree(attempt: Attempt, after: GoOn | None) -> Workspace:
+    """Open a tree at the default branch's head, or one with the change of an earlier draft."""
+    workspaces, branch = attempt.services.workspaces, branch_of(attempt.task)
+    if after is None:
+        return await workspaces.open(attempt.repo, branch, attempt.name)
+    return await workspaces.resume(attempt.repo, branch, after.draft.head, attempt.name, after.onto)
+
+
+async def _commit(
+    attempt: Attempt, workspace: Workspace, refuse: Callable[[Sequence[str]], str | None]
+) -> Change:
+    """Commit what the agent changed; raises AgentFailed when that is no usable change."""
+    task = attempt.task
+    text = commit_text(pull_title(task), task, attempt.services.settings.pulls.trailers)
+    try:
+        change = await workspace.commit(text)
+    except InvalidInput as error:
+        raise AgentFailed(f"the change was refused: {error}") from error
+    if change is None:
+        raise AgentFailed("no change: the agent finished without changing a file")
+    wrong = refuse(change.files)
+    if wrong is not None:
+        raise AgentFailed(wrong)
+    return change
 
 
 async def post_check(attempt: Attempt, draft: Draft, passed: bool, text: str) -> None:
@@ -179,16 +161,20 @@ async def open_pull(attempt: Attempt, draft: Draft, body: str) -> Pull:
 
     async def perform() -> Json:
         """Open it."""
-        pull = await forge.open_pull(repo, branch, pull_title(attempt.task), body)
+        title = pull_title(attempt.task)
+        pull = await forge.open_pull(repo, branch, title, body, draft=True)
         found.append(pull)
         return _pull_facts(pull)
 
     facts = {"branch": branch, "title": pull_title(attempt.task)}
-    await once(attempt, "pull", branch, facts, look_up=look_up, perform=perform)
+    async with row_lock(attempt):
+        await once(attempt, "pull", branch, facts, look_up=look_up, perform=perform)
     pull = found[-1] if found else await forge.find_pull(repo, branch)
     if pull is None:
         raise PullClosed(f"the pull request of {branch} is gone from the forge; cancel the task")
     faults.reach("pull.done")
+    store, lease = attempt.services.store, attempt.lease
+    attempt.holds(await store.note_pull(lease, repo, branch, pull.number, draft.head))
     return pull
 
 
@@ -205,13 +191,16 @@ async def merge(attempt: Attempt, draft: Draft, pull: Pull, body: str) -> Landed
         return _pull_facts(now)
 
     async def perform() -> Json:
-        """Merge."""
-        return _pull_facts(await forge.merge(repo, pull.number, draft.head, title, body))
+        """Merge; where the forge only queues it, wait for the queue."""
+        done = await forge.merge(repo, pull.number, draft.head, title, body)
+        if done.state == "open":
+            await wait_at_forge(attempt, QUEUED, "")
+        return _pull_facts(done)
 
     key = f"{pull.number}@{draft.head}"
-    facts = await once(
-        attempt, "merge", key, {"expected": draft.head}, look_up=look_up, perform=perform
-    )
+    request = {"expected": draft.head}
+    async with row_lock(attempt):
+        facts = await once(attempt, "merge", key, request, look_up=look_up, perform=perform)
     faults.reach("merge.done")
     merged = facts.get("merged_sha")
     if not isinstance(merged, str):
@@ -245,8 +234,17 @@ async def _read_landed(attempt: Attempt, pull: Pull | None, report: Json) -> Lan
     return Landed(draft, pull, merged, reported=True)
 
 
-async def _push(attempt: Attempt, workspace: Workspace, change: Change, agent: Json) -> Draft:
-    """Push a commit from exactly the head that the branch has now."""
+async def push(
+    attempt: Attempt,
+    workspace: Workspace,
+    change: Change,
+    agent: Json,
+    after: GoOn | None = None,
+) -> Draft:
+    """Push a commit from exactly the head of `after`, or the one that the branch has now.
+
+    A change that is the one of `after` is not pushed again.
+    """
     forge, repo, branch = attempt.services.forge, attempt.repo, branch_of(attempt.task)
     draft = Draft(
         head=change.head,
@@ -257,7 +255,9 @@ async def _push(attempt: Attempt, workspace: Workspace, change: Change, agent: J
         diff=attempt.scrub(change.diff, DIFF_BYTES),
         agent=agent,
     )
-    expected = await forge.branch_head(repo, branch)
+    if after is not None and (draft.base, draft.diff) == (after.draft.base, after.draft.diff):
+        return after.draft
+    expected = after.draft.head if after else await forge.branch_head(repo, branch)
 
     async def look_up() -> Json | None:
         """See whether the branch is at this commit already."""
@@ -272,7 +272,22 @@ async def _push(attempt: Attempt, workspace: Workspace, change: Change, agent: J
     key = _push_key(attempt.task, draft.head)
     await once(attempt, "push", key, request, look_up=look_up, perform=perform)
     faults.reach("push.done")
+    store = attempt.services.store
+    attempt.holds(await store.note_files(attempt.lease, repo, draft.files))
     return draft
+
+
+async def _check_ours(attempt: Attempt, pull: Pull, key: str) -> None:
+    """Block the task when somebody else pushed to the branch of a pull request that we opened.
+
+    Once a person gave the task back, what they saw there may be written over.
+    """
+    store, task = attempt.services.store, attempt.task
+    known = await store.pull_state(task.id)
+    if pull.state != "open" or known is None or known.head == pull.head_sha:
+        return
+    if await store.pushed(task.id, key) is None:
+        await moved(attempt, pull)
 
 
 def _check_agent(result: AgentResult) -> None:
@@ -307,25 +322,3 @@ def _pull_facts(pull: Pull) -> dict[str, object]:
         "head": pull.head_sha,
         "merged_sha": pull.merged_sha,
     }
-
-
-def _read_draft(facts: Json) -> Draft:
-    """Read a draft back from the ledger; raises InvalidInput when it is not one."""
-    files, agent = facts.get("files"), facts.get("agent")
-    added, removed = facts.get("added"), facts.get("removed")
-    if (
-        not isinstance(files, list | tuple)
-        or not isinstance(agent, dict)
-        or not isinstance(added, int)
-        or not isinstance(removed, int)
-    ):
-        raise InvalidInput("the ledger holds a push without the facts of its draft")
-    return Draft(
-        head=Sha(str(facts.get("head"))),
-        base=Sha(str(facts.get("base"))),
-        files=tuple(str(path) for path in files),
-        added=added,
-        removed=removed,
-        diff=str(facts.get("diff")),
-        agent=agent,
-    )

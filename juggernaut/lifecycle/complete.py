@@ -16,10 +16,13 @@ from juggernaut.domain import faults
 from juggernaut.domain.errors import (
     BudgetExhausted,
     DatabaseUnreachable,
+    ForgeBusy,
+    ForgeUnauthorized,
     InvariantBroken,
     JuggernautError,
     LawRefused,
     LeaseLost,
+    ModelsBusy,
     Parked,
     Released,
 )
@@ -29,6 +32,7 @@ from juggernaut.domain.limits import (
     FINAL_WRITE_PAUSE_SECONDS,
     FINAL_WRITE_TRIES,
     LOG_MESSAGE_CHARS,
+    MODEL_REST_SECONDS,
     RETRY_BASE_SECONDS,
     RETRY_CAP_SECONDS,
     TITLE_CHARS,
@@ -38,6 +42,7 @@ from juggernaut.domain.redact import scrub_json
 from juggernaut.lifecycle.attempt import Attempt
 
 BUDGET_OWNER = "an operator: set_budget"
+FORGE_OWNER = "a person: give the token or the App what it needs, then retry_task"
 
 _T = TypeVar("_T")
 
@@ -155,17 +160,38 @@ async def stop(attempt: Attempt, error: BaseException, stopping: bool) -> str:
     if isinstance(error, Released):
         return await release(attempt, str(error))
     if isinstance(error, BudgetExhausted):
-        reason = attempt.scrub(str(error), LOG_MESSAGE_CHARS)
-        landed = await _insist(
-            attempt,
-            lambda: attempt.services.store.block(attempt.lease, reason, BUDGET_OWNER),
-        )
-        return "parked" if landed else "lost"
+        return await _block(attempt, error, BUDGET_OWNER)
+    if isinstance(error, (ForgeBusy, ModelsBusy)):
+        return await put_off(attempt, error)
+    if isinstance(error, ForgeUnauthorized):
+        return await _block(attempt, error, FORGE_OWNER)
     failure = describe(error)
     if stopping and failure.retryable:
         # A child that got the worker's own SIGTERM looks like a failure of the work.
         return await release(attempt, f"the worker stopped; at that time: {failure.code}")
     return await fail(attempt, failure)
+
+
+async def put_off(attempt: Attempt, busy: ForgeBusy | ModelsBusy) -> str:
+    """Give the task back for as long as forge or models want to be left alone; no slot waits."""
+    reason = attempt.scrub(str(busy), LOG_MESSAGE_CHARS)
+
+    async def write() -> bool:
+        """End the attempt."""
+        store = attempt.services.store
+        seconds = busy.retry_after_seconds or MODEL_REST_SECONDS
+        return await store.put_off(attempt.lease, busy.code, reason, seconds)
+
+    return "released" if await _insist(attempt, write) else "lost"
+
+
+async def _block(attempt: Attempt, error: JuggernautError, owner: str) -> str:
+    """Park the task for a person, uncounted; the watchdog raises an alert of it."""
+    reason = attempt.scrub(str(error), LOG_MESSAGE_CHARS)
+    landed = await _insist(
+        attempt, lambda: attempt.services.store.block(attempt.lease, reason, owner)
+    )
+    return "parked" if landed else "lost"
 
 
 async def _insist(attempt: Attempt, write: Callable[[], Awaitable[_T]]) -> _T:

@@ -8,9 +8,11 @@ from juggernaut.domain.model import Gate, Plan, Risk, risk_rank
 from juggernaut.domain.plans import checks_of, diff_plan_of, plan_of
 from juggernaut.domain.risk import assess_diff
 from juggernaut.lifecycle.attempt import Attempt
-from juggernaut.lifecycle.change import Draft, branch_of
+from juggernaut.lifecycle.draft import Draft, branch_of
 
 _CHANGES_CODE = ("code", "documentation")
+_BARE = "bare"
+_BARE_OWNER = "operator"
 
 
 async def compose(attempt: Attempt) -> Plan:
@@ -26,8 +28,12 @@ async def compose(attempt: Attempt) -> Plan:
 
 
 async def pass_plan(attempt: Attempt) -> Plan:
-    """Record the plan of the task; raises Parked while it waits for people."""
+    """Record the plan of the task; raises Parked while it waits for people.
+
+    High risk without a sandbox is blocked before anybody is asked to approve it.
+    """
     plan = await compose(attempt)
+    await _refuse_bare(attempt, plan.risk)
     await _pass(attempt, Gate.PLAN, plan)
     faults.reach("plan.recorded")
     return plan
@@ -55,6 +61,19 @@ async def pass_diff(attempt: Attempt, draft: Draft) -> bool:
     )
     await _pass(attempt, Gate.DIFF, found)
     return True
+
+
+async def _refuse_bare(attempt: Attempt, risk: Risk) -> None:
+    """Block what is high or critical where commands would have the run of the machine."""
+    services = attempt.services
+    if risk_rank(risk) < risk_rank(Risk.HIGH) or services.settings.allow_bare:
+        return
+    if services.sandbox.level == _BARE:
+        await attempt.block(
+            f"the risk is {risk.value} and the sandbox level is {_BARE}: have `juggernaut doctor`"
+            " say what is missing, or set JUGGERNAUT_ALLOW_BARE=true; then retry the task",
+            _BARE_OWNER,
+        )
 
 
 async def _pass(attempt: Attempt, gate: Gate, plan: Plan) -> None:

@@ -6,9 +6,10 @@ Nothing is followed that leads out of the tree: links are skipped, sizes are bou
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,9 @@ from juggernaut.domain.limits import (
     SOURCES,
 )
 from juggernaut.domain.model import Sha
+from juggernaut.domain.reports import Report
 from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.harness import TestRun, list_tests, run_tests
 from juggernaut.ports import Workspace
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{3,}")
@@ -69,6 +72,19 @@ class Tree:
             argv, self._workspace.path, timeout_seconds=COMMAND_SECONDS
         )
 
+    async def test(self, argv: Sequence[str]) -> TestRun:
+        """Run a command in the tree and count its tests."""
+        return await run_tests(self._attempt.services.sandbox, self._workspace.path, argv)
+
+    async def list_tests(self, argv: Sequence[str]) -> Report | None:
+        """Collect the tests of a command without running them; None when it has no report."""
+        return await list_tests(self._attempt.services.sandbox, self._workspace.path, argv)
+
+    async def digests(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Give the digest of each file, None for what is not there."""
+        root = self._workspace.path
+        return await asyncio.to_thread(lambda: {path: _digest(root, path) for path in paths})
+
     async def files(self) -> tuple[str, ...]:
         """List the files of the tree, at most limits.LIST_ENTRIES."""
         paths = await asyncio.to_thread(lambda: list(_walk(self._workspace.path)))
@@ -87,6 +103,16 @@ async def checkout(attempt: Attempt, sha: Sha | None = None) -> AsyncIterator[Tr
         yield Tree(attempt, workspace)
     finally:
         await workspace.close()
+
+
+def _digest(root: Path, path: str) -> str | None:
+    """Give the digest of a plain file in the tree; a link, or a path out of it, is not one."""
+    place = root / path
+    inside = place.resolve().is_relative_to(root.resolve())
+    if not inside or place.is_symlink() or not place.is_file():
+        return None
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from juggernaut.domain.limits import EXCERPT_CHARS, TITLE_CHARS
 from juggernaut.domain.model import CriterionVerdict, Learning, Task
 from juggernaut.domain.redact import shorten
-from juggernaut.lifecycle.change import Landed
+from juggernaut.lifecycle.draft import Landed
 from juggernaut.lifecycle.gather import Source
 from juggernaut.lifecycle.verify import Verification
 

@@ -1,46 +1,31 @@
 """Verify: the test command and every criterion's check run at the exact commit.
 
 The tree is a fresh checkout; nothing of the author's tree is used. The checks run at the base
-first, so that a criterion that was met before the work says so.
+first, so that a criterion that was met before the work says so, and the tests of the base are
+listed, so that none disappears unseen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from juggernaut.domain import faults
-from juggernaut.domain.counts import Counts, count_tests
+from juggernaut.domain.counts import compare
 from juggernaut.domain.criteria import (
     accepted_numbers,
     explain_unmet,
     first_unknown,
     judge,
-    run_facts,
 )
-from juggernaut.domain.exchange import CommandResult
-from juggernaut.domain.limits import COMMAND_SECONDS
-from juggernaut.domain.model import CriterionVerdict, Sha
+from juggernaut.domain.model import Criterion, CriterionVerdict, Sha
+from juggernaut.domain.reports import Report, gone
 from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.gather import checkout
+from juggernaut.lifecycle.harness import TestRun
 
 Argv = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TestRun:
-    """A run of the test command and what it counted."""
-
-    result: CommandResult
-    counts: Counts
-
-    def facts(self) -> dict[str, object]:
-        """Give the run as evidence: command, exit code, counts, digest and excerpt."""
-        return {
-            **run_facts(self.result),
-            "passed": self.counts.passed,
-            "failed": self.counts.failed,
-            "counted": self.counts.source,
-        }
+Runs = Mapping[Argv, TestRun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,64 +43,96 @@ class Verification:
         return not self.problem
 
 
+@dataclass(slots=True)
+class Base:
+    """What was found at the base: how the checks ended, the tests, and the files that hold them."""
+
+    sha: Sha | None = None
+    runs: dict[Argv, TestRun] = field(default_factory=dict)
+    tests: dict[Argv, Report] = field(default_factory=dict)
+    digests: dict[str, str | None] = field(default_factory=dict)
+
+
 async def verify(
     attempt: Attempt, sha: Sha, base: Sha | None, test_argv: Argv | None
 ) -> Verification:
-    """Run everything at `sha`, and the criteria's checks at `base` if there is one."""
+    """Run everything at `sha`, and look at `base` if there is one."""
     checks = [item.check for item in attempt.task.criteria if item.check]
-    before = await run_at(attempt, base, checks) if base and checks else {}
-    wanted = [*([test_argv] if test_argv else []), *checks]
-    after = await run_at(attempt, sha, wanted) if wanted else {}
-    tests = None
-    if test_argv:
-        tests = TestRun(after[test_argv], count_tests(after[test_argv]))
-    found = judge_all(attempt, sha, tests, after, before)
+    wanted = dict.fromkeys([*([test_argv] if test_argv else []), *checks])
+    before = await look_back(attempt, base, test_argv, checks) if base and wanted else Base()
+    after = await look_at(attempt, sha, before, wanted) if wanted else {}
+    found = judge_all(attempt, sha, after[test_argv] if test_argv else None, after, before.runs)
     faults.reach("verify.done")
     return found
 
 
+async def look_back(
+    attempt: Attempt, sha: Sha, test_argv: Argv | None, checks: Sequence[Argv]
+) -> Base:
+    """Run the checks at the base and list its tests."""
+    found = Base(sha)
+    async with checkout(attempt, sha) as tree:
+        for argv in dict.fromkeys(checks):
+            found.runs[argv] = await tree.test(argv)
+        reports = {argv: run.report for argv, run in found.runs.items()}
+        if test_argv and test_argv not in reports:
+            reports[test_argv] = await tree.list_tests(test_argv)
+        found.tests = {argv: report for argv, report in reports.items() if report is not None}
+        found.digests = await tree.digests(_files(found.tests))
+    return found
+
+
+async def look_at(
+    attempt: Attempt, sha: Sha, before: Base, wanted: Iterable[Argv]
+) -> dict[Argv, TestRun]:
+    """Run everything at the commit, and compare its tests with those of the base."""
+    async with checkout(attempt, sha) as tree:
+        now = await tree.digests(before.digests)  # before anything runs that may write
+        after = {argv: await tree.test(argv) for argv in wanted}
+    changed = {path for path, digest in before.digests.items() if now[path] != digest}
+    return {argv: _compared(run, before, argv, changed) for argv, run in after.items()}
+
+
+def _compared(run: TestRun, base: Base, argv: Argv, changed: set[str]) -> TestRun:
+    """Compare one run; the evidence says how many tests there were and how many are gone."""
+    before = base.tests.get(argv)
+    if before is None:
+        return run
+    lost = gone(before, run.report, set()) if run.report else ()
+    told: dict[str, object] = {"sha": base.sha, "tests": len(before.tests), "gone": len(lost)}
+    return replace(run, counts=compare(run.counts, run.report, before, changed), before=told)
+
+
+def _files(tests: Mapping[Argv, Report]) -> list[str]:
+    """Give the files that hold the tests of the reports."""
+    return sorted({path for report in tests.values() for path in report.files.values() if path})
+
+
 def judge_all(
-    attempt: Attempt,
-    sha: Sha,
-    tests: TestRun | None,
-    after: dict[Argv, CommandResult],
-    before: dict[Argv, CommandResult],
+    attempt: Attempt, sha: Sha, tests: TestRun | None, after: Runs, before: Runs
 ) -> Verification:
     """Turn what ran into one verdict per criterion, and into one text of what is wrong."""
     criteria = attempt.task.criteria
-    verdicts = tuple(
-        judge(
-            item,
-            after.get(item.check) if item.check else None,
-            before.get(item.check) if item.check else None,
-        )
-        for item in criteria
-    )
+    verdicts = tuple(_judge(item, after, before) for item in criteria)
     problems = [explain_unmet(criteria, verdicts)]
     if tests is not None and not tests.counts.good:
-        facts = tests.facts()
+        facts, counts = tests.facts(), tests.counts
         problems.insert(
             0,
-            f"the tests do not pass at {sha}: {tests.counts.passed} passed,"
-            f" {tests.counts.failed} failed, exit code {tests.result.exit_code}"
-            f" ({tests.counts.source})\n{facts['excerpt']}",
+            f"the tests do not pass at {sha}: {counts.passed} passed,"
+            f" {counts.failed} failed, exit code {tests.result.exit_code}"
+            f" ({counts.problem or counts.source})\n{facts['excerpt']}",
         )
     return Verification(sha, tests, verdicts, "\n".join(part for part in problems if part))
 
 
-async def run_at(attempt: Attempt, sha: Sha, commands: Iterable[Argv]) -> dict[Argv, CommandResult]:
-    """Run commands in a fresh checkout of a commit, each distinct one once."""
-    services = attempt.services
-    workspace = await services.workspaces.checkout(attempt.repo, sha, attempt.name)
-    try:
-        found: dict[Argv, CommandResult] = {}
-        for argv in dict.fromkeys(commands):
-            found[argv] = await services.sandbox.run(
-                argv, workspace.path, timeout_seconds=COMMAND_SECONDS
-            )
-        return found
-    finally:
-        await workspace.close()
+def _judge(criterion: Criterion, after: Runs, before: Runs) -> CriterionVerdict:
+    """Judge one criterion by the run of its check, and by the one at the base."""
+    head = after.get(criterion.check) if criterion.check else None
+    if criterion.check is None or head is None:
+        return judge(criterion, None)
+    base = before.get(criterion.check)
+    return judge(criterion, head.result, base.result if base else None, head.counts.problem)
 
 
 async def ask_for_unknown(attempt: Attempt, verdicts: Sequence[CriterionVerdict]) -> None:

@@ -4,18 +4,21 @@ Each port has one conformance suite in tests/ports that every implementation pas
 
 store    what PostgreSQL does: queue, leases, ledgers, purse, duties
 minds    language models and code agents
-world    time, sandboxes, work trees, forges
+world    time, sandboxes, work trees
+forge    repositories and pull requests
 """
 
 from __future__ import annotations
 
-from juggernaut.ports.minds import Asker, CodeAgent, LanguageModel, Models
+from juggernaut.ports.forge import Forge, PullLife, Pulls
+from juggernaut.ports.minds import Asker, Choice, CodeAgent, LanguageModel, Models
 from juggernaut.ports.store import Attempts, Duties, Effects, Fleet, Knowledge, Purse, Queue, Store
-from juggernaut.ports.world import Clock, Forge, Sandbox, Workspace, Workspaces
+from juggernaut.ports.world import Clock, Sandbox, Workspace, Workspaces
 
 __all__ = [
     "Asker",
     "Attempts",
+    "Choice",
     "Clock",
     "CodeAgent",
     "Duties",
@@ -25,6 +28,8 @@ __all__ = [
     "Knowledge",
     "LanguageModel",
     "Models",
+    "PullLife",
+    "Pulls",
     "Purse",
     "Queue",
     "Sandbox",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from juggernaut.domain.agents import Capabilities, Tell, silent
 from juggernaut.domain.exchange import (
     AgentRequest,
     AgentResult,
     ModelReply,
     ModelRequest,
+    Terms,
 )
 from juggernaut.ports.world import Sandbox
 
@@ -31,11 +35,19 @@ class LanguageModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model that may answer, and on which terms."""
+
+    model: LanguageModel
+    terms: Terms = Terms()
+
+
 class Models(Protocol):
     """The models of this process."""
 
-    def for_purpose(self, purpose: str) -> LanguageModel:
-        """Give the model that answers for a purpose: plan, code, report, ..."""
+    def for_purpose(self, purpose: str) -> Sequence[Choice]:
+        """Give who may answer for a purpose (plan, code, report, ...): best first, at least one."""
         ...
 
 
@@ -55,6 +67,16 @@ class CodeAgent(Protocol):
         """Give the name that stands in evidence and logs."""
         ...
 
-    async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
-        """Work until finished or out of turns; cancellation leaves no process behind."""
+    @property
+    def capabilities(self) -> Capabilities:
+        """Give what it can do besides changing a tree."""
+        ...
+
+    async def execute(
+        self, request: AgentRequest, ask: Asker, sandbox: Sandbox, tell: Tell = silent
+    ) -> AgentResult:
+        """Work until finished or at a bound; `tell` gets events, and exactly one end.
+
+        Cancelling the call cancels the agent: no process is left behind.
+        """
         ...

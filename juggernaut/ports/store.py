@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from juggernaut.domain.exchange import Terms
 from juggernaut.domain.model import (
     Claim,
     Completion,
@@ -31,6 +32,7 @@ from juggernaut.domain.model import (
     WorkerId,
 )
 from juggernaut.domain.purse import Reservation
+from juggernaut.ports.watches import PullWork, Watches
 
 
 class Fleet(Protocol):
@@ -109,6 +111,13 @@ class Attempts(Protocol):
         """Give the task back without counting an attempt."""
         ...
 
+    async def put_off(self, lease: Lease, code: str, reason: str, seconds: float) -> bool:
+        """Give the task back without counting an attempt, to be claimed after so many seconds.
+
+        Longer when it was put off lately already. why() shows code and reason.
+        """
+        ...
+
     async def still_held(self, lease: Lease) -> bool:
         """Ask whether the lease is good at this moment; False also when the task was cancelled."""
         ...
@@ -135,6 +144,14 @@ class Purse(Protocol):
 
     async def open_landing(self, lease: Lease, call: Reservation) -> UUID:
         """Take what was set aside for the landing turn; BudgetExhausted if that is too little."""
+        ...
+
+    async def take_rate(self, model: str, terms: Terms, tokens: int) -> float:
+        """Take a call from the fleet's rates of a model: 0, or the seconds until there is room."""
+        ...
+
+    async def give_rate(self, model: str, terms: Terms, unused: int) -> None:
+        """Give back the tokens that a call took from the rates and did not use."""
         ...
 
     async def settle(self, call: UUID, usd: Decimal, facts: Json) -> None:
@@ -170,6 +187,10 @@ class Knowledge(Protocol):
 
     async def handoff(self, task: Task) -> Json | None:
         """Give the newest hand-off note of a task: {note, reason, diff, ...}, or None."""
+        ...
+
+    async def spent(self, task: Task) -> Json:
+        """Give {usd, tokens, calls}: what the model calls of a task cost so far."""
         ...
 
     async def metrics(self, hours: int) -> Json:
@@ -217,5 +238,5 @@ class Duties(Protocol):
         ...
 
 
-class Store(Fleet, Queue, Attempts, Effects, Purse, Knowledge, Duties, Protocol):
+class Store(Fleet, Queue, Attempts, Effects, Purse, Knowledge, Duties, PullWork, Watches, Protocol):
     """Everything that PostgreSQL does for the lifecycle."""

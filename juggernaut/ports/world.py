@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from juggernaut.domain import limits
 from juggernaut.domain.exchange import (
     CommandResult,
 )
 from juggernaut.domain.model import (
     Sha,
 )
-from juggernaut.domain.pulls import Change, Pull
+from juggernaut.domain.pulls import Change
 
 
 class Clock(Protocol):
@@ -42,11 +43,12 @@ class Sandbox(Protocol):
         *,
         timeout_seconds: float,
         writable: Sequence[Path] = (),
+        memory_bytes: int = limits.COMMAND_MEMORY_BYTES,
     ) -> CommandResult:
         """Run argv with a built environment; the process group is dead when this returns.
 
         A command that cannot be started ends with exit code 127 and the reason as output.
-        `cwd` is always writable.
+        `cwd` is always writable. `memory_bytes` bounds the address space of each process.
         """
         ...
 
@@ -62,6 +64,11 @@ class Workspace(Protocol):
     @property
     def base(self) -> Sha:
         """Give the commit of the default branch that the branch started from."""
+        ...
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """Give the files that hold conflict marks, because a change was replayed on `base`."""
         ...
 
     async def commit(self, message: str) -> Change | None:
@@ -92,46 +99,20 @@ class Workspaces(Protocol):
         """Open a fresh work tree at the head of the default branch for `branch`."""
         ...
 
+    async def resume(
+        self, repo: str, branch: str, head: Sha, attempt: str, onto: Sha | None
+    ) -> Workspace:
+        """Open a tree that goes on from the change at `head`, with `onto` as its base.
+
+        None is the default branch's head. What does not apply there stands in the tree with
+        conflict marks; a commit is the whole change, on the new base.
+        """
+        ...
+
     async def checkout(self, repo: str, sha: Sha | None, attempt: str) -> Workspace:
         """Open a fresh work tree of exactly this commit (None: default branch's head)."""
         ...
 
     async def sweep(self, alive: Sequence[str]) -> int:
         """Remove work trees whose attempt is not alive any more; gives their number."""
-        ...
-
-
-class Forge(Protocol):
-    """Where repositories and pull requests live."""
-
-    @property
-    def name(self) -> str:
-        """Give the kind: local or github."""
-        ...
-
-    async def branch_head(self, repo: str, branch: str | None) -> Sha | None:
-        """Give the head of a branch (None: the default branch), or None if it is not there."""
-        ...
-
-    async def find_pull(self, repo: str, head_branch: str) -> Pull | None:
-        """Give the newest pull request of a branch, whatever its state."""
-        ...
-
-    async def open_pull(self, repo: str, head_branch: str, title: str, body: str) -> Pull:
-        """Open a pull request; an open one of that branch is given back instead.
-
-        Raises NothingToMerge when the base contains the head.
-        """
-        ...
-
-    async def post_check(self, repo: str, sha: Sha, name: str, passed: bool, text: str) -> None:
-        """Record the result of a named check at a commit; a repeat replaces it."""
-        ...
-
-    async def merge(self, repo: str, number: int, expected: Sha, title: str, body: str) -> Pull:
-        """Squash-merge if the head is `expected` and the required checks passed there.
-
-        Raises HeadMoved, PullConflict, ForgeError (check missing or red, pull closed). A pull
-        that was merged already at this head is given back as it is.
-        """
         ...

@@ -6,7 +6,7 @@ may do is granted by an operator and held by the database, the gates and the san
 
 from __future__ import annotations
 
-from juggernaut.domain.counts import Counts, count_tests
+from juggernaut.domain.counts import Counts
 from juggernaut.domain.criteria import passed, run_facts
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import CommandFailed, CriteriaUnmet, InvalidInput, PullConflict
@@ -22,13 +22,15 @@ from juggernaut.domain.model import (
     Task,
 )
 from juggernaut.domain.plans import read_argv, read_checks
+from juggernaut.domain.pull_steps import Move, Step
 from juggernaut.domain.pulls import Pull
 from juggernaut.domain.tables import Row, check_citations, markdown, rows_of
 from juggernaut.lifecycle import learn
-from juggernaut.lifecycle.change import Draft, Landed
 from juggernaut.lifecycle.decompose import plan_schema, read_plan
+from juggernaut.lifecycle.draft import Draft, GoOn, Landed
 from juggernaut.lifecycle.gather import Source, Tree
-from juggernaut.lifecycle.verify import TestRun, Verification
+from juggernaut.lifecycle.harness import TestRun
+from juggernaut.lifecycle.verify import Verification
 from juggernaut.role.context import RoleContext
 from juggernaut.role.definition import Role
 from juggernaut.role.duty import Duty, DutyContext
@@ -43,11 +45,13 @@ __all__ = [
     "Duty",
     "DutyContext",
     "Evidence",
+    "GoOn",
     "Goal",
     "InvalidInput",
     "Json",
     "Landed",
     "Learning",
+    "Move",
     "ProposedTask",
     "Pull",
     "PullConflict",
@@ -56,12 +60,12 @@ __all__ = [
     "Row",
     "Sha",
     "Source",
+    "Step",
     "Task",
     "TestRun",
     "Tree",
     "Verification",
     "check_citations",
-    "count_tests",
     "digest_of",
     "learn",
     "markdown",

@@ -28,17 +28,20 @@ from juggernaut.domain.model import (
     TaskId,
 )
 from juggernaut.domain.plans import read_argv
+from juggernaut.domain.pull_steps import Step
 from juggernaut.domain.pulls import Pull
 from juggernaut.domain.redact import scrub_json
 from juggernaut.domain.risk import is_document
-from juggernaut.lifecycle import change, gate
+from juggernaut.lifecycle import change, gate, pull_life
 from juggernaut.lifecycle.ask import ask_structured
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
-from juggernaut.lifecycle.change import Draft, Landed
+from juggernaut.lifecycle.describe import describe_pull
+from juggernaut.lifecycle.draft import Draft, GoOn, Landed
 from juggernaut.lifecycle.gather import Tree, checkout
+from juggernaut.lifecycle.harness import TestRun
+from juggernaut.lifecycle.pull_life import Turn
 from juggernaut.lifecycle.verify import (
-    TestRun,
     Verification,
     ask_for_unknown,
     judge_all,
@@ -180,18 +183,31 @@ class RoleContext:
         """Find what an earlier attempt of this task pushed and proposed, or even merged."""
         return await change.find_draft(self._attempt)
 
+    async def begin_files(self) -> None:
+        """Begin work on the files that the task names; ends the attempt while others do."""
+        await pull_life.begin_files(self._attempt)
+
     async def write_draft(
-        self, prompt: str, values: Mapping[str, str], *, documents_only: bool
+        self,
+        prompt: str,
+        values: Mapping[str, str],
+        *,
+        documents_only: bool,
+        after: GoOn | None = None,
     ) -> Draft:
-        """Let the code agent change a fresh work tree; commit and push what it changed."""
+        """Let the code agent change a work tree; commit and push what it changed.
+
+        `after`: the draft that it goes on from; without one it starts at the default branch.
+        """
         await self._ask.models()
         text = self._attempt.prompt(prompt, values)
+        coder = self._attempt.services.agent.capabilities.prompt
 
         def request(worktree: str) -> AgentRequest:
             """Make the agent's request for a work tree."""
             return AgentRequest(
                 prompt=text,
-                system=f"{self._attempt.prompt('coder', {})}\n\n{self._system}",
+                system=f"{self._attempt.prompt(coder, {})}\n\n{self._system}",
                 worktree=worktree,
                 test_argv=self.test_argv,
                 max_turns=AGENT_TURNS,
@@ -199,23 +215,37 @@ class RoleContext:
             )
 
         def refuse(files: Sequence[str]) -> str | None:
-            """Name the changed files that are no documentation, where only that is allowed."""
-            policy = self._attempt.services.policy
-            wrong = [path for path in files if not is_document(path, policy)]
-            if not documents_only or not wrong:
-                return None
-            return f"changed files that are not documentation: {', '.join(wrong[:10])}"
+            """Name what is wrong with the changed files."""
+            return self._refuse(files, documents_only)
 
-        return await change.write_draft(self._attempt, request, self._ask, refuse)
+        return await change.write_draft(self._attempt, request, self._ask, refuse, after)
+
+    def _refuse(self, files: Sequence[str], documents_only: bool) -> str | None:
+        """Name the changed files that are no documentation, where only that is allowed."""
+        policy = self._attempt.services.policy
+        wrong = [path for path in files if not is_document(path, policy)]
+        if not documents_only or not wrong:
+            return None
+        return f"changed files that are not documentation: {', '.join(wrong[:10])}"
 
     async def verify(self, sha: Sha, base: Sha | None, *, tests: bool) -> Verification:
         """Run the tests and every criterion's check in a fresh checkout of exactly this commit."""
         return await verify(self._attempt, sha, base, self.test_argv if tests else None)
 
+    async def verify_replayed(self, draft: Draft, *, tests: bool) -> Verification:
+        """Verify a draft on the newest base; what is red is tried once more at the same commit."""
+        first = await self.verify(draft.head, draft.base, tests=tests)
+        if first.good:
+            return first
+        again = await self.verify(draft.head, draft.base, tests=tests)
+        if again.good:
+            await pull_life.note_flaky(self._attempt, draft, first.problem)
+        return again
+
     async def judge(self, tree: Tree, tests: TestRun | None = None) -> Verification:
         """Run every criterion's check in an open checkout."""
         checks = dict.fromkeys(item.check for item in self.task.criteria if item.check)
-        after = {argv: await tree.run(argv) for argv in checks}
+        after = {argv: await tree.test(argv) for argv in checks}
         return judge_all(self._attempt, tree.sha, tests, after, {})
 
     async def judge_by_people(self) -> tuple[CriterionVerdict, ...]:
@@ -237,9 +267,42 @@ class RoleContext:
         text = self._attempt.scrub(text, EXCERPT_CHARS)
         await change.post_check(self._attempt, draft, report.good, text)
 
+    async def describe_pull(self, draft: Draft, report: Verification) -> str:
+        """Write the text of the pull request: what and why, proof, risk, cost."""
+        return await describe_pull(self._attempt, draft, report)
+
     async def open_pull(self, draft: Draft, body: str) -> Pull:
         """Open the one pull request of the task, or find it."""
         return await change.open_pull(self._attempt, draft, self._attempt.scrub(body))
+
+    async def look_first(self, draft: Draft) -> Step | None:
+        """Give the next step of a draft whose pull request is open; None when it has none."""
+        return await pull_life.look_first(self._attempt, draft)
+
+    async def go_on(self, draft: Draft, pull: Pull) -> Step:
+        """Give the next step that is ours; ends the attempt while it is somebody else's."""
+        return await pull_life.go_on(self._attempt, draft, pull)
+
+    async def trouble(self, step: Step) -> str:
+        """Begin a round of mending; gives what is to be mended. Blocks the task after the last."""
+        return await pull_life.trouble(self._attempt, step)
+
+    async def answer(self, step: Step, before: Draft, after: Draft) -> None:
+        """Answer what people said of the pull request, once each."""
+        await pull_life.answer(self._attempt, step, before, after)
+
+    async def take_turn(self, draft: Draft, *, documents_only: bool) -> Turn:
+        """Take the turn to merge, on the newest base; ends the attempt while others have it."""
+
+        def refuse(files: Sequence[str]) -> str | None:
+            """Name what is wrong with the changed files."""
+            return self._refuse(files, documents_only)
+
+        return await pull_life.take_turn(self._attempt, draft, refuse)
+
+    async def sent_back(self, problem: str) -> Step:
+        """Give the turn to the next: this change is red on the newest base."""
+        return await pull_life.sent_back(self._attempt, problem)
 
     async def pass_diff(self, draft: Draft) -> bool:
         """Pass the second gate, where the diff needs one; ends the attempt while it waits.

@@ -12,7 +12,7 @@ from juggernaut.domain.errors import (
 from juggernaut.domain.model import (
     Json,
 )
-from juggernaut.lifecycle import settle, sweep
+from juggernaut.lifecycle import settle, sweep, watch
 from juggernaut.lifecycle.attempt import Services
 from juggernaut.lifecycle.schedule import fire_due
 
@@ -39,6 +39,10 @@ class DutyContext:
     async def confirm_merges(self) -> Json:
         """Ask the forge about merges that plain-SQL workers reported; gives counts."""
         return await settle.confirm_merges(self._services)
+
+    async def follow_pulls(self) -> Json:
+        """Look at pull requests that wait, and bring their tasks back; gives counts."""
+        return await watch.follow_pulls(self._services)
 
     async def follow_goals(self) -> Json:
         """Close finished goals with evidence; ask for a new plan where a task failed for good."""

@@ -43,6 +43,7 @@ class ClaimLoop:
     drain_seconds: float
     _running: dict[asyncio.Task[str], TaskId] = field(default_factory=dict)
     _announced: bool = False
+    _just_asked: bool = False
     _quiet_polls: int = 0
     _failures: int = 0
 
@@ -77,11 +78,12 @@ class ClaimLoop:
             return True
         self._start(claims)
         if len(claims) == free:
+            self._announced = False  # hands full: that ended the request for a hint
             return True
         if once:
             return await self._wait_for_running()
         if await self._ask_for_hint():
-            await self._sleep(jittered(self.poll_seconds))
+            await self._sleep(jittered(self._nap()))
         return True
 
     async def _claim(self, free: int) -> Sequence[Claim] | None:
@@ -115,7 +117,17 @@ class ClaimLoop:
             return True
         fresh = not self._announced
         self._announced = True
+        self._just_asked = self._just_asked or fresh
         return not fresh
+
+    def _nap(self) -> float:
+        """Give the seconds to sleep: few at first after a hint was asked for.
+
+        A transaction that was under way at that moment did not see that this worker sleeps.
+        """
+        first = self._just_asked
+        self._just_asked = False
+        return min(limits.HINT_GRACE_SECONDS, self.poll_seconds) if first else self.poll_seconds
 
     async def _sleep(self, seconds: float) -> None:
         """Wait for a hint, a finished attempt or the stop, at most so many seconds."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from juggernaut.app.logins import create_login, drop_login, list_logins, url_of
+from juggernaut.app.logins import create_login, drop_login, limit_login, list_logins, url_of
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from tests.app.cli_process import call
 from tests.fixtures_postgres import Database
@@ -43,6 +43,32 @@ async def test_the_url_alone_stands_on_standard_output(
     assert ended.code == 0
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(url)
+
+
+async def test_a_login_is_limited_to_roles(database: Database, name: str, tmp_path: Path) -> None:
+    """It opens sessions as these only, until the limit is taken away; wrong words do nothing."""
+    connection = await asyncpg.connect(await create_login(database.url, "worker", name))
+    opens = "SELECT count(*) FROM juggernaut.open_session_v1($1, $2, '{}')"
+    try:
+        for words, code, told in (
+            ((), 2, "--any"),
+            (("executor", "--any"), 2, "--any"),
+            (("Executor",), 2, "not allowed"),
+            (("executor", "analyst"), 0, f"{name} works as executor, analyst"),
+        ):
+            ended = await call(tmp_path, "login", "limit", name, *words, DATABASE_URL=database.url)
+            assert (ended.code, told in ended.err) == (code, True), ended
+        assert await connection.fetchval(opens, "w1", "analyst") == 1
+        with pytest.raises(asyncpg.PostgresError, match="may not work as 'orchestrator'"):
+            await connection.execute(opens, "w2", "orchestrator")
+        ended = await call(tmp_path, "login", "limit", name, "--any", DATABASE_URL=database.url)
+        assert (ended.code, ended.err) == (0, f"{name} works as any role\n")
+        assert await connection.fetchval(opens, "w2", "orchestrator") == 1
+        with pytest.raises(InvalidInput, match="no worker's login"):
+            await limit_login(database.url, "postgres", ["executor"])
+    finally:
+        await connection.close()
+        await drop_login(database.url, name)
 
 
 async def test_the_server_gets_a_verifier_and_not_the_password(

@@ -22,7 +22,10 @@ TASKS = 200 if os.environ.get("JUGGERNAUT_TRIALS") == "full" else 40
 KILL_AFTER = TASKS // 4
 OTHERS = "orchestrator,watchdog,analyst,strategist"
 # A dead session is noticed after this many seconds; the default of a minute is for real life.
-QUICK = {"session_seconds": 3, "heartbeat_seconds": 1, "sweep_seconds": 1}
+QUICK = {
+    **{"session_seconds": 3, "heartbeat_seconds": 1, "sweep_seconds": 1},
+    "expiry_base_seconds": 1,
+}
 
 
 def small_repository(folder: Path) -> Path:

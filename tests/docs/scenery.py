@@ -26,6 +26,7 @@ class Scenery:
             "goal": self._goal,
             "open_task": lambda: self._later("report"),
             "bot_task": lambda: self.swarm.add(task_type="test", assigned_worker="my-bot"),
+            "risky_task": lambda: self.swarm.add(task_type="test", risk_level="high"),
             "failed_task": self._failed,
             "blocked_task": self._blocked,
             "waiting_task": self._waiting,

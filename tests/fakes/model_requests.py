@@ -7,10 +7,12 @@ from typing import Final
 
 from juggernaut.adapters.llm.anthropic import AnthropicModel
 from juggernaut.adapters.llm.openai import OpenAIModel
+from juggernaut.adapters.llm.wire_model import Endpoint
 from juggernaut.domain.exchange import Message, ModelReply, ModelRequest, ToolResult, ToolSpec
 from juggernaut.ports import LanguageModel
 from tests.fakes.wire_anthropic import WireAnthropic
 from tests.fakes.wire_openai import WireOpenAI
+from tests.fakes.wire_responses import WireResponses
 from tests.fakes.wire_server import KEY, WireServer
 
 READ: Final = ToolSpec(
@@ -18,7 +20,11 @@ READ: Final = ToolSpec(
     "Read a file.",
     {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
 )
-WIRES: Final[Mapping[str, type[WireServer]]] = {"anthropic": WireAnthropic, "openai": WireOpenAI}
+WIRES: Final[Mapping[str, type[WireServer]]] = {
+    "anthropic": WireAnthropic,
+    "openai": WireOpenAI,
+    "responses": WireResponses,
+}
 
 
 def ask(text: str, *more: Message, purpose: str = "code", **changes: object) -> ModelRequest:
@@ -45,16 +51,24 @@ def answered(reply: ModelReply, text: str, *, is_error: bool = False) -> Message
 
 
 def wire_model(
-    provider: str, url: str, *, model: str | None = None, timeout_seconds: float = 10.0
+    provider: str,
+    url: str,
+    *,
+    model: str | None = None,
+    timeout_seconds: float = 10.0,
+    stall_seconds: float = 10.0,
 ) -> LanguageModel:
     """Make the real adapter for a server of ours; the usual models have no rules of their own."""
-    if provider == "anthropic":
-        return AnthropicModel(
-            model=model or "claude-haiku-5-5",
-            api_key=KEY,
-            base_url=url,
-            timeout_seconds=timeout_seconds,
-        )
-    return OpenAIModel(
-        model=model or "gpt-5.4-mini", api_key=KEY, base_url=url, timeout_seconds=timeout_seconds
+    who = "anthropic" if provider == "anthropic" else "openai"
+    usual = {"anthropic": "claude-haiku-5-5", "openai": "gpt-5.4-mini"}[who]
+    at = Endpoint(
+        who,
+        model or usual,
+        KEY,
+        url,
+        timeout_seconds=timeout_seconds,
+        stall_seconds=stall_seconds,
     )
+    if who == "anthropic":
+        return AnthropicModel(at)
+    return OpenAIModel(at, responses=provider == "responses")

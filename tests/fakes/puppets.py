@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from juggernaut.domain.agents import Capabilities, Tell, silent
 from juggernaut.domain.errors import ModelRefused
 from juggernaut.domain.exchange import (
     AgentRequest,
@@ -17,7 +18,7 @@ from juggernaut.domain.exchange import (
     Usage,
 )
 from juggernaut.domain.model import Json
-from juggernaut.ports import Asker, LanguageModel, Sandbox
+from juggernaut.ports import Asker, Choice, Sandbox
 
 Reply = ModelReply | BaseException
 
@@ -52,9 +53,9 @@ class PuppetModel:
         """Give the name of the model."""
         return "puppet/one"
 
-    def for_purpose(self, purpose: str) -> LanguageModel:
+    def for_purpose(self, purpose: str) -> Sequence[Choice]:
         """Answer for every purpose."""
-        return self
+        return (Choice(self),)
 
     def max_price(self, request: ModelRequest) -> Decimal:
         """Give a price."""
@@ -88,7 +89,14 @@ class PuppetAgent:
         """Give the name of the agent."""
         return "puppet"
 
-    async def execute(self, request: AgentRequest, ask: Asker, sandbox: Sandbox) -> AgentResult:
+    @property
+    def capabilities(self) -> Capabilities:
+        """Give what it can do: nothing special."""
+        return Capabilities()
+
+    async def execute(
+        self, request: AgentRequest, ask: Asker, sandbox: Sandbox, tell: Tell = silent
+    ) -> AgentResult:
         """Write the next draft."""
         self.requests.append(request)
         if self.before is not None:

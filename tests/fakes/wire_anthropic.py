@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from juggernaut.adapters.llm.script import Heard, Turn
-from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand
+from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand, halves
 
 NEVER_FORCED = frozenset({"claude-sonnet-5-5", "claude-opus-5-5"})
 
@@ -91,16 +92,51 @@ class WireAnthropic(WireServer):
             reply["stop_reason"] = "max_tokens"
         if fault is Fault.NO_USAGE:
             del reply["usage"]
+        if fault is Fault.WRONG_MODEL:
+            reply["model"] = "claude-opus-5-5"
         if fault is Fault.BAD_ARGUMENTS:
             reply["content"].append(
                 {"type": "tool_use", "id": "toolu_bad", "name": "read", "input": "a.py"}
             )
+
+    def pieces(self, reply: Body, body: Body) -> list[Body]:
+        """Give a message as a stream."""
+        usage = reply.get("usage")
+        start = {**reply, "content": [], "stop_reason": None}
+        end: Body = {"type": "message_delta", "delta": {"stop_reason": reply["stop_reason"]}}
+        if usage:
+            start["usage"] = {**usage, "output_tokens": 1}
+            end["usage"] = {"output_tokens": usage["output_tokens"]}
+        events: list[Body] = [{"type": "message_start", "message": start}, {"type": "ping"}]
+        for index, block in enumerate(reply["content"]):
+            events += _block_events(index, block)
+        return [*events, end, {"type": "message_stop"}]
+
+    def stream_error(self) -> Body:
+        """Give the event by which a stream breaks off."""
+        return self.error(529, "overloaded")
 
     def error(self, status: int, message: str) -> Body:
         """Give an error as the Messages API words it."""
         kinds = {400: "invalid_request_error", 401: "authentication_error", 529: "overloaded_error"}
         kind = kinds.get(status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def _block_events(index: int, block: Body) -> list[Body]:
+    """Give a block of a message as events of a stream."""
+    if block["type"] == "text":
+        empty = {**block, "text": ""}
+        deltas = [{"type": "text_delta", "text": half} for half in halves(block["text"])]
+    else:
+        empty = {**block, "input": {}}
+        parts = halves(json.dumps(block["input"]))
+        deltas = [{"type": "input_json_delta", "partial_json": half} for half in parts]
+    return [
+        {"type": "content_block_start", "index": index, "content_block": empty},
+        *({"type": "content_block_delta", "index": index, "delta": one} for one in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
 
 
 def _check_message(message: Body, asked: set[str]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from juggernaut.adapters.llm.script import Heard, Turn
-from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand
+from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand, halves
 
 REASONING = frozenset({"gpt-6.1-sol", "gpt-6-luna"})
 
@@ -16,6 +16,7 @@ class WireOpenAI(WireServer):
 
     path = "/chat/completions"
     base_path = "/v1"
+    says_done = True
 
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Refuse a request without the right key."""
@@ -84,12 +85,38 @@ class WireOpenAI(WireServer):
             choice["finish_reason"] = "length"
         if fault is Fault.NO_USAGE:
             del reply["usage"]
+        if fault is Fault.WRONG_MODEL:
+            reply["model"] = "gpt-5.4"
         if fault is Fault.BAD_ARGUMENTS:
             function = {"name": "read", "arguments": '{"path": "a.p'}
             choice["finish_reason"] = "tool_calls"
             choice["message"]["tool_calls"] = [
                 {"id": "call_bad", "type": "function", "function": function}
             ]
+
+    def pieces(self, reply: Body, body: Body) -> list[Body]:
+        """Give a completion as a stream; its count comes last, for whoever asked for it."""
+        choice = reply["choices"][0]
+        message, model = choice["message"], reply["model"]
+        deltas: list[Body] = [{"role": "assistant", "content": ""}]
+        deltas += [{"content": half} for half in halves(message.get("content") or "")]
+        for index, call in enumerate(message.get("tool_calls", [])):
+            first, second = halves(call["function"]["arguments"])
+            begun = {"name": call["function"]["name"], "arguments": first}
+            deltas.append({"tool_calls": [{**call, "index": index, "function": begun}]})
+            deltas.append({"tool_calls": [{"index": index, "function": {"arguments": second}}]})
+        pieces = [
+            {"model": model, "choices": [{"delta": one, "finish_reason": None}]} for one in deltas
+        ]
+        ends = {"delta": {}, "finish_reason": choice["finish_reason"]}
+        pieces.append({"model": model, "choices": [ends]})
+        if reply.get("usage") and body.get("stream_options", {}).get("include_usage"):
+            pieces.append({"model": model, "choices": [], "usage": reply["usage"]})
+        return pieces
+
+    def stream_error(self) -> Body:
+        """Give the event by which a stream breaks off."""
+        return {"error": {"code": 502, "message": "overloaded"}, "choices": []}
 
     def error(self, status: int, message: str) -> Body:
         """Give an error as OpenAI words it."""

@@ -50,6 +50,12 @@ class Fault(StrEnum):
     NO_USAGE = "no_usage"
     REDIRECT = "redirect"
     FLOOD = "flood"
+    CONTEXT_OVERFLOW = "context_overflow"
+    WRONG_MODEL = "wrong_model"
+    NO_STREAM = "no_stream"
+    TRUNCATED = "truncated"
+    STALL_INSIDE = "stall_inside"
+    ERROR_INSIDE = "error_inside"
 
 
 STATUSES: Mapping[Fault, tuple[int, str]] = {
@@ -59,6 +65,8 @@ STATUSES: Mapping[Fault, tuple[int, str]] = {
     Fault.RATE_LIMITED: (429, "too many requests"),
     Fault.SERVER_ERROR: (500, "internal error"),
     Fault.OVERLOADED: (529, "overloaded"),
+    Fault.CONTEXT_OVERFLOW: (400, "prompt is too long: 250000 tokens > 200000 maximum"),
+    Fault.NO_STREAM: (400, "stream: this server does not stream"),
 }
 
 
@@ -103,6 +111,7 @@ class WireServer(ABC):
 
     path: ClassVar[str]
     base_path: ClassVar[str] = ""
+    says_done: ClassVar[bool] = False
 
     def __init__(self, script: Path | Script | None = None, faults: Sequence[Fault] = ()) -> None:
         """Take the file that answers (None: always "ok") and what shall go wrong, in order."""
@@ -172,8 +181,6 @@ class WireServer(ABC):
         self.check_key(seen.headers)
         if seen.path != f"{self.base_path}{self.path}":
             raise Refused(404, f"no such path: {seen.path}")
-        if seen.body.get("stream"):
-            raise Refused(400, "this server does not stream")
         return self.reply(seen.body, self.turn(self.heard(seen.body)))
 
     @abstractmethod
@@ -193,8 +200,22 @@ class WireServer(ABC):
         """Break a reply in place, in the provider's form."""
 
     @abstractmethod
+    def pieces(self, reply: Body, body: Body) -> list[Body]:
+        """Give a reply as a stream, in the provider's form; `body` is the request."""
+
+    @abstractmethod
+    def stream_error(self) -> Body:
+        """Give the event by which a stream breaks off, in the provider's form."""
+
+    @abstractmethod
     def error(self, status: int, message: str) -> Body:
         """Give an error in the provider's form."""
+
+
+def halves(text: str) -> list[str]:
+    """Cut a text in two pieces."""
+    middle = len(text) // 2
+    return [text[:middle], text[middle:]]
 
 
 def demand(condition: object, message: str) -> None:
@@ -246,6 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.server.provider.answer(seen)
         if fault is not Fault.NONE:
             self.server.provider.spoil(body, fault)
+        whole = body.get("error") or not seen.body.get("stream")
+        if not whole and fault not in {Fault.REDIRECT, Fault.FLOOD}:
+            self._stream(self.server.provider.pieces(body, seen.body), fault)
+            return
         text = json.dumps(body)
         if fault is Fault.GARBLED:
             text = text[: len(text) // 2]
@@ -257,6 +282,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._flood()
         else:
             self._send_text(200, text, cut=fault is Fault.CUT_BODY)
+
+    def _stream(self, pieces: list[Body], fault: Fault) -> None:
+        """Send a stream, with what goes wrong in the middle of one."""
+        if fault is Fault.TRUNCATED:
+            pieces = pieces[:1]
+        if fault is Fault.ERROR_INSIDE:
+            pieces = [pieces[0], self.server.provider.stream_error()]
+        texts = [json.dumps(piece) for piece in pieces]
+        if fault is Fault.GARBLED:
+            texts[-1] = texts[-1][: len(texts[-1]) // 2]
+        if fault is Fault.NOT_AN_OBJECT:
+            texts[-1] = "[1, 2]"
+        if fault not in {Fault.TRUNCATED, Fault.ERROR_INSIDE} and self.server.provider.says_done:
+            texts.append("[DONE]")
+        blocks = [": a comment\n\n", *(f"event: x\ndata: {text}\n\n" for text in texts)]
+        if fault is Fault.STALL_INSIDE:
+            self._send_text(200, "".join(blocks), cut=True, kind="text/event-stream")
+            self.wfile.flush()
+            self.server.provider.stall()
+            return
+        cut = fault is Fault.CUT_BODY
+        self._send_text(200, "".join(blocks), cut=cut, kind="text/event-stream")
 
     def _send(self, status: int, body: Body, headers: Mapping[str, str] | None = None) -> None:
         """Send a whole JSON answer."""
@@ -271,12 +318,13 @@ class _Handler(BaseHTTPRequestHandler):
         text: str,
         *,
         cut: bool = False,
+        kind: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send a text as JSON; `cut` sends half of what the length promises."""
         raw = text.encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(raw)))
         for key, value in (headers or {}).items():
             self.send_header(key, value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -99,12 +100,18 @@ def resident_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
+def seconds_of_children() -> float:
+    """Give the processor time of what ended; it does not tell how busy the machine is."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 @pytest.mark.slow
 def test_the_version_is_there_at_once(tmp_path: Path) -> None:
-    """The best of five: a ceiling against a heavy import, no benchmark."""
+    """The best of five, in time on a processor: a ceiling against a heavy import, no benchmark."""
     times = []
     for _ in range(VERSION_TRIALS):
-        began = time.monotonic()
+        began = seconds_of_children()
         ended = subprocess.run(
             [sys.executable, "-m", "juggernaut", "--version"],
             cwd=Path(__file__).parents[2],
@@ -112,6 +119,6 @@ def test_the_version_is_there_at_once(tmp_path: Path) -> None:
             capture_output=True,
             check=True,
         )
-        times.append(time.monotonic() - began)
+        times.append(seconds_of_children() - began)
         assert ended.stdout.startswith(b"juggernaut")
     assert min(times) < VERSION_SECONDS, times

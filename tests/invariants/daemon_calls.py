@@ -26,6 +26,8 @@ WRITES: Final = {
     "fail_v1": "'x', 'broke', 0",
     "block_v1": "'why', 'who'",
     "release_v1": "'why'",
+    "put_off_v1": "'why', 5",
+    "put_off_v2": "'models_busy', 'why', 5",
     "effect_intend_v1": "'push', 'key', '{}'",
     "reserve_v1": f"'m', 'code', '{DIGEST}', 0.01",
     "propose_tasks_v1": f"'{TASK}'",

@@ -104,6 +104,13 @@ MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
         ),
     ),
     "p3": (_without("guard_lineage", "public.governance_tasks"),),
+    "p3 taint": (
+        _without("guard_taint", "public.governance_tasks"),
+        _without("guard_taint_stays", "public.goals"),
+        _without("guard_words_end", "public.governance_tasks"),
+        Mutant("the gate sees no taint", "pass_gate_v1", r"t\.tainted AND", "false AND"),
+        Mutant("approvers see no taint", "approvers_of", r"t\.tainted AND", "false AND"),
+    ),
     "p4": (
         Mutant(
             "no search_path",

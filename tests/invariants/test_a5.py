@@ -65,7 +65,21 @@ async def check_rounds(scene: Scene) -> None:
     async with second(scene) as other:
         await other.execute(PLAIN, task)
     assert await status(scene, task) == "waiting_approval", "an old decision counted"
+    await check_view(scene)
     await scene.operator.execute("SELECT cancel_task($1)", task)
+
+
+async def check_view(scene: Scene) -> None:
+    """An approval that one of two gave now, and one in an earlier round, breaks the law."""
+    assert await scene.violations() == []
+    transaction = scene.operator.transaction()
+    await transaction.start()
+    await scene.operator.execute(
+        "UPDATE approvals SET status = 'approved', decided_at = now() WHERE status = 'pending'"
+    )
+    found = [(row[0], row[2]) for row in await scene.violations()]
+    await transaction.rollback()
+    assert ("approved by fewer people than needed", "plan: 1 of 2") in found
 
 
 async def check_raw(scene: Scene) -> None:

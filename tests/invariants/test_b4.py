@@ -73,6 +73,7 @@ class Adversary(PuppetModel):
 
 async def check_stops(bench: Bench, folder: Path, seeds: int) -> None:
     """The agent is executed again and again until the purse ends it, within the cap."""
+    await bench.operator.execute("SELECT set_budget('day', 1000000)")  # the task's purse decides
     for seed in range(seeds):
         task = await bench.add_task("command", budget_usd=CAP)
         found = await bench.claim("executor")
@@ -101,6 +102,7 @@ async def check_stops(bench: Bench, folder: Path, seeds: int) -> None:
                 task,
             )
         )[0]
+        assert row["calls"] > 0, f"seed {seed}: no call was ever paid"
         assert row["usd"] <= CAP, f"seed {seed}: {row['usd']} of {CAP}"
         assert row["calls"] - row["aside"] == len(model.requests)
         await bench.operator.execute("SELECT cancel_task($1)", task)

@@ -6,6 +6,8 @@ checker is the very function that the test of the promise calls. Default and ful
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,10 @@ import pytest
 
 from juggernaut.adapters.forges.local import LocalForge
 from juggernaut.adapters.forges.merging import Bare
-from juggernaut.domain import counts, risk
+from juggernaut.domain import counts, reports, risk
 from juggernaut.domain.model import Risk, Sha
 from juggernaut.domain.pulls import Pull
-from juggernaut.lifecycle import keep, verify
+from juggernaut.lifecycle import harness, keep, verify
 from tests.fixtures_postgres import Database, Login
 from tests.invariants import test_e1 as e1
 from tests.invariants import test_e2 as e2
@@ -76,6 +78,12 @@ NOT_FINAL = Mutant(
 NO_GUARD = Mutant("the guard sleeps", statement="ALTER TABLE governance_tasks DISABLE TRIGGER USER")
 RETRY = Mutant("retries without end", "fail_v1", r"t\.attempts < t\.max_attempts", "true")
 SWEEP = Mutant("expiries without end", "sweep_v1", r"g\.attempts < g\.max_attempts", "true")
+NO_PAUSE = Mutant(
+    "an expired task does not wait",
+    "sweep_v1",
+    r"clock_timestamp\(\) \+ juggernaut\.pause_after\(g\.attempts\)",
+    "clock_timestamp()",
+)
 AT_ONCE = Mutant(
     "a retry does not wait",
     "fail_v1",
@@ -86,7 +94,7 @@ FIRST_AGAIN = Mutant("a crasher keeps its place", "place", r"NOT was_ready OR", 
 PLAIN = Mutant(
     "secrets are kept as they are",
     "hash",
-    r"(?:pg_catalog\.)?sha256\(([\w.]+\(.*?'UTF8'\))\)",
+    r"(?:pg_catalog\.)?sha256\(([\w.]+\(.*?'UTF8'(?:::\w+)?\))\)",
     r"\1",
 )
 NO_CHECK = Mutant(
@@ -162,6 +170,7 @@ RED: tuple[tuple[str, Mutant, Checker], ...] = (
     ("L6", RETRY, many_seeds),
     ("L6", SWEEP, many_seeds),
     ("L6", AT_ONCE, many_seeds),
+    ("L6", NO_PAUSE, many_seeds),
     ("L6", FIRST_AGAIN, starve),
     ("L7", NO_SECRET, l7.check_impostor),
     ("L7", PLAIN, l7.check_hashed),
@@ -197,7 +206,7 @@ async def test_l8_without_the_secret(
 def test_l3_random_moves_find_a_shrinking_fence(database: Database, worker_login: Login) -> None:
     """The random game finds what the typed one does."""
     with pytest.raises(AssertionError, match="the fence went back"):
-        l3.check_random_moves(database, worker_login, 120, FENCE_BACK)
+        l3.check_random_moves(database, worker_login, 200, FENCE_BACK)
 
 
 async def test_l5_without_the_watch(
@@ -210,13 +219,39 @@ async def test_l5_without_the_watch(
         await l5.check_children_die(bench, tmp_path, 0)
 
 
-async def test_e3_counts_that_believe(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A harness that ended early counts as passed, by its exit code."""
-    believed = counts.Counts(1, 0, "the exit code alone")
-    monkeypatch.setattr(verify, "count_tests", lambda result: believed)
-    draft, ends = e3.FORGERIES["it leaves early with 0"]
+BELIEVED = counts.Counts(1, 0, "the exit code alone")
+BELIEFS: dict[str, Callable[..., object]] = {
+    "count_report": lambda result, report: BELIEVED,
+    "compare": lambda found, *_: found,
+    "read_report": lambda raw, key: reports.read_report(_signed(raw, key), key),
+}
+
+
+def _signed(raw: bytes, key: str) -> bytes:
+    """Sign whatever is there."""
+    body = raw.partition(b"\n")[2]
+    return hmac.new(key.encode(), body, hashlib.sha256).hexdigest().encode() + b"\n" + body
+
+
+@pytest.mark.parametrize(
+    ("beliefs", "forgery"),
+    [
+        (("count_report", "compare"), ("unittest", e3.LEAVES)),
+        (("read_report", "compare"), ("unittest", e3.WRITES)),
+        (("compare",), ("pytest", e3.SKIPS)),
+    ],
+)
+async def test_e3_counts_that_believe(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    beliefs: tuple[str, ...],
+    forgery: tuple[str, str],
+) -> None:
+    """No report is needed, or no signature, or no test of the base: each lets a forgery pass."""
+    for name in beliefs:
+        monkeypatch.setattr(verify if name == "compare" else harness, name, BELIEFS[name])
     with pytest.raises(AssertionError, match="the forgery was merged"):
-        await e3.check_forgery(bench, draft, ends, e3.ONLY_TESTS)
+        await e3.check_forged(bench, *forgery)
 
 
 async def test_e5_a_forge_that_expects_nothing(

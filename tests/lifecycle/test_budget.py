@@ -32,8 +32,8 @@ class HurriedClock:
         self.waits: list[float] = []
 
     def monotonic(self) -> float:
-        """Stand still."""
-        return 0.0
+        """Go on by what was waited for."""
+        return sum(self.waits)
 
     async def sleep(self, seconds: float) -> None:
         """Remember a wait."""

@@ -12,6 +12,9 @@ from juggernaut.domain import limits
 from juggernaut.domain.errors import (
     BudgetExhausted,
     DatabaseUnreachable,
+    ForgeBusy,
+    ForgeUnauthorized,
+    ForgeUnreachable,
     InvalidInput,
     LeaseLost,
     ModelUnavailable,
@@ -92,6 +95,9 @@ async def test_completed(bench: Bench) -> None:
         (ModelUnavailable("overloaded"), "retry", "pending", 1),
         (InvalidInput("the payload makes no sense"), "failed", "failed", 1),
         (BudgetExhausted("purse day: cap 1"), "parked", "blocked", 1),
+        (ForgeUnauthorized("the token is revoked"), "parked", "blocked", 1),
+        (ForgeBusy("later", retry_after_seconds=90.0), "released", "pending", 0),
+        (ForgeUnreachable("no answer"), "retry", "pending", 1),
         (Released("the worker stops"), "released", "pending", 0),
         (ZeroDivisionError("division"), "retry", "pending", 1),
         (asyncio.CancelledError(), "released", "pending", 0),
@@ -106,6 +112,27 @@ async def test_each_error_has_its_end(
     assert row[0] == status
     if word != "parked":
         assert row[1] == attempts
+
+
+async def test_a_busy_forge_puts_the_task_off(bench: Bench) -> None:
+    """Not before the time that it named, uncounted, and no slot is held meanwhile."""
+    await run(bench, raising(ForgeBusy("asked to wait 90 s", retry_after_seconds=90.0)))
+    row = (await bench.rows("SELECT run_after - now() AS left, attempts FROM governance_tasks"))[0]
+    assert 60 < row["left"].total_seconds() <= 90
+    assert row["attempts"] == 0
+    assert await bench.claim("executor") is None
+    ended = (await bench.rows("SELECT ended_as, error_message FROM juggernaut.attempts"))[0]
+    assert tuple(ended) == ("released", "asked to wait 90 s")
+
+
+async def test_a_refused_token_waits_for_a_person(bench: Bench) -> None:
+    """The row names who has to act, and the watchdog raises an alert of it."""
+    await run(bench, raising(ForgeUnauthorized("the token is revoked")))
+    row = (await bench.rows("SELECT blocked_owner, attempts FROM governance_tasks"))[0]
+    assert row["blocked_owner"].startswith("a person: give the token")
+    assert row["attempts"] == 0
+    await bench.services.store.detect()
+    assert (await bench.rows("SELECT kind FROM open_alerts"))[0]["kind"] == "task_blocked"
 
 
 async def test_what_nobody_foresaw_is_named(bench: Bench) -> None:

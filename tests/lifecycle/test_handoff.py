@@ -74,7 +74,7 @@ async def test_out_of_turns_leaves_a_note_for_the_next_attempt(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The attempt failed; the next one knows more."""
-    monkeypatch.setattr("juggernaut.role.AGENT_TURNS", 2)
+    monkeypatch.setattr("juggernaut.role.context.AGENT_TURNS", 2)
     use(bench, SPOIL, EDIT)
     task = await bench.add_task("code", acceptance_criteria=CRITERIA)
     assert await bench.work("executor") == "retry"

@@ -1,16 +1,21 @@
 """The conformance suite of the CodeAgent port: what holds for every agent, by its effects."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from juggernaut.adapters.agents.claude_code import ClaudeCode
+from juggernaut.adapters.agents.cli import CliAgent
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.coder.loop import BuiltinAgent
-from juggernaut.domain.errors import BudgetExhausted
+from juggernaut.domain.agents import AgentEvent, EventKind
+from juggernaut.domain.errors import BudgetExhausted, InvalidInput
 from juggernaut.domain.exchange import (
     AgentRequest,
     ModelReply,
@@ -20,14 +25,17 @@ from juggernaut.domain.exchange import (
     Usage,
 )
 from juggernaut.ports import Asker, CodeAgent
+from tests.adapters.agents.program import puppet_program
+
+PROMPTS = Path(__file__).resolve().parents[2] / "config" / "prompts"
 
 
-@pytest.fixture(params=[BuiltinAgent], ids=lambda kind: kind.__name__)
-def agent(request: pytest.FixtureRequest) -> CodeAgent:
-    """Give each agent that can be driven by a scripted model."""
-    made = request.param()
-    assert isinstance(made, BuiltinAgent)
-    return made
+@pytest.fixture(params=["builtin", "program"])
+def agent(request: pytest.FixtureRequest, tmp_path: Path) -> CodeAgent:
+    """Give each agent that can be driven by a scripted model: ours, and a program."""
+    if request.param == "builtin":
+        return BuiltinAgent()
+    return CliAgent(ClaudeCode(), tmp_path / "agents", str(puppet_program(tmp_path)))
 
 
 def scripted(turns: Sequence[Sequence[ToolCall]]) -> Asker:
@@ -57,9 +65,10 @@ async def written(path: Path) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_it_has_a_name(agent: CodeAgent) -> None:
-    """The name stands in evidence."""
+async def test_it_has_a_name_and_capabilities(agent: CodeAgent) -> None:
+    """The name stands in evidence; the prompt that it wants is there."""
     assert agent.name
+    assert (PROMPTS / f"{agent.capabilities.prompt}.md").is_file()
 
 
 async def test_it_changes_the_work_tree(agent: CodeAgent, tmp_path: Path) -> None:
@@ -70,9 +79,14 @@ async def test_it_changes_the_work_tree(agent: CodeAgent, tmp_path: Path) -> Non
         [ToolCall("1", "write", {"path": "x", "content": "made"})],
         [ToolCall("2", "finish", {"summary": "x is made"})],
     ]
-    result = await agent.execute(request(tree), scripted(turns), BareSandbox(tmp_path / "s"))
+    told: list[AgentEvent] = []
+    box = BareSandbox(tmp_path / "s")
+    result = await agent.execute(request(tree), scripted(turns), box, told.append)
     assert (result.finished, result.summary, result.tool_uses) == (True, "x is made", 1)
     assert (tree / "x").read_text() == "made"
+    assert AgentEvent(EventKind.TOOL, "write") in told
+    assert [event.kind for event in told].count(EventKind.ENDED) == 1
+    assert told[-1] == AgentEvent(EventKind.ENDED, "finished")
 
 
 async def test_it_does_not_believe_a_bare_claim(agent: CodeAgent, tmp_path: Path) -> None:
@@ -100,11 +114,30 @@ async def test_cancellation_leaves_no_process(agent: CodeAgent, tmp_path: Path) 
     tree.mkdir()
     code = "echo $$ > pid; exec sleep 300"
     turns = [[ToolCall("1", "run", {"argv": ["sh", "-c", code]})]]
-    task = asyncio.create_task(
-        agent.execute(request(tree), scripted(turns), BareSandbox(tmp_path / "s"))
-    )
+    told: list[AgentEvent] = []
+    box = BareSandbox(tmp_path / "s")
+    task = asyncio.create_task(agent.execute(request(tree), scripted(turns), box, told.append))
     await written(tree / "pid")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not Path("/proc", (tree / "pid").read_text().strip()).exists()
+    assert [event.kind for event in told].count(EventKind.ENDED) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt": " "},
+        {"timeout_seconds": 0.0},
+        {"timeout_seconds": math.inf},
+        {"timeout_seconds": math.nan},
+        {"max_turns": 0},
+    ],
+)
+def test_a_request_that_nobody_could_do_is_refused(wrong: dict[str, Any]) -> None:
+    """An empty prompt, and bounds that leave no room."""
+    good: dict[str, Any] = {"prompt": "Make x.", "system": "s", "worktree": "."}
+    assert AgentRequest(**good).session is None
+    with pytest.raises(InvalidInput, match="code agent"):
+        AgentRequest(**{**good, **wrong})

@@ -12,6 +12,7 @@ import pytest
 
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from juggernaut.adapters.sandboxes.landlock import LandlockSandbox, unavailable
 from juggernaut.domain import limits
 from juggernaut.domain.exchange import CommandResult
 from juggernaut.ports import Sandbox
@@ -33,11 +34,15 @@ time.sleep(300)
 """
 
 
-@pytest.fixture(params=["bare", "bubblewrap"])
+@pytest.fixture(params=["bare", "landlock", "bubblewrap"])
 def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Sandbox:
     """Give each kind of sandbox, with a scratch folder of its own."""
     if request.param == "bare":
         return BareSandbox(tmp_path / "scratch")
+    if request.param == "landlock":
+        if (reason := unavailable()) is not None:
+            pytest.skip(reason)
+        return LandlockSandbox(tmp_path / "scratch")
     program = shutil.which("bwrap")
     if program is None:
         pytest.skip("needs bubblewrap (apt-get install bubblewrap)")

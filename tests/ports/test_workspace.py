@@ -209,3 +209,45 @@ async def test_bad_repositories(workspaces: Workspaces, tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=why):
             await workspaces.open(name, BRANCH, "task-1")
+
+
+async def changed(workspaces: Workspaces, origin: Origin, text: str) -> Sha:
+    """Push a change of app.py as an attempt does; gives its commit."""
+    space = await workspaces.open(origin.name, BRANCH, "task-1")
+    (space.path / "app.py").write_text(text)
+    change = await space.commit("First round")
+    assert change is not None
+    await space.push(change, None)
+    return change.head
+
+
+async def test_resume_goes_on_from_a_change(workspaces: Workspaces, origin: Origin) -> None:
+    """The tree has the change; the next commit is the whole change on the same base."""
+    base = origin.head("main")
+    head = await changed(workspaces, origin, "ONE\ntwo\nthree\n")
+    space = await workspaces.resume(origin.name, BRANCH, head, "task-1", base)
+    assert (space.path / "app.py").read_text() == "ONE\ntwo\nthree\n"
+    assert space.conflicts == ()
+    (space.path / "more.txt").write_text("more\n")
+    change = await space.commit("Second round")
+    assert change is not None
+    assert (change.base, change.files) == (base, ("app.py", "more.txt"))
+    await space.push(change, head)
+    assert origin.log(BRANCH) == [change.head, base]
+
+
+async def test_resume_replays_on_a_new_base(workspaces: Workspaces, origin: Origin) -> None:
+    """What applies is merged in; what does not stands there with marks and is named."""
+    head = await changed(workspaces, origin, "ONE\ntwo\nthree\n")
+    newer = origin.push("main", {"README": "new\n"})
+    space = await workspaces.resume(origin.name, BRANCH, head, "task-1", None)
+    assert (space.base, space.conflicts) == (newer, ())
+    change = await space.commit("Replayed")
+    assert change is not None
+    assert change.files == ("app.py",)
+    origin.push("main", {"app.py": "UNO\ntwo\nthree\n"}, start="origin/main")
+    torn = await workspaces.resume(origin.name, BRANCH, head, "task-1", None)
+    assert torn.conflicts == ("app.py",)
+    text = (torn.path / "app.py").read_text()
+    assert "<<<<<<<" in text
+    assert "UNO" in text

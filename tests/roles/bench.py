@@ -163,5 +163,5 @@ def make_services(
         clock=SystemClock(),
         policy=read_policy(policy),
         prompts=read_prompts(REPO / "config/prompts"),
-        settings=WorkSettings(origin.name, TESTS, (Secret(FAKE_SECRET),)),
+        settings=WorkSettings(origin.name, TESTS, (Secret(FAKE_SECRET),), allow_bare=True),
     )

@@ -47,7 +47,10 @@ async def test_a_bug_becomes_a_merged_pull_request(bench: Bench) -> None:
     assert bench.origin.show("main:slug.py").strip() == GOOD_SLUG.strip()
     tests = facts["tests"]
     assert isinstance(tests, dict)
-    assert (tests["passed"], tests["failed"], tests["counted"]) == (1, 0, "unittest")
+    assert (tests["passed"], tests["failed"], tests["counted"]) == (1, 0, "report")
+    assert tests["report"] == {"tests": 1, "skipped": 0}
+    assert len(tests["report_digest"]) == 64
+    assert tests["before"] == {"sha": facts["base_sha"], "tests": 1, "gone": 0}
     assert facts["files"] == ["slug.py"]
     verdicts = await bench.rows("SELECT verdict, facts FROM juggernaut.verdicts")
     assert [row["verdict"] for row in verdicts] == ["met"]

@@ -30,12 +30,12 @@ async def test_a_red_suite_fails_the_task(bench: Bench) -> None:
 
 
 async def test_a_suite_that_leaves_early_has_not_passed(bench: Bench) -> None:
-    """Exit code 0 without the harness's closing line is a failure."""
+    """Exit code 0 without the harness's report is a failure."""
     text = "import os\nprint('OK')\nos._exit(0)\n"
     bench.origin.push("main", {"slug.py": GOOD_SLUG, "test_early.py": text})
     task = await bench.add_task("test", max_attempts=1)
     assert await bench.work("executor") == "failed"
-    assert "without its closing line" in (await bench.task(task))["error_message"]
+    assert "left no report" in (await bench.task(task))["error_message"]
 
 
 async def test_named_checks_and_criteria_are_verified(bench: Bench) -> None:

@@ -25,7 +25,10 @@ async def swarm(database: Database, worker_login: Login) -> AsyncIterator[Swarm]
 
 
 async def expire_sessions(swarm: Swarm) -> None:
-    """Let the database believe that no worker has beaten for an hour."""
+    """Let the database believe that no worker has beaten for an hour; no pause follows."""
+    await swarm.operator.execute(
+        "UPDATE juggernaut.thresholds SET value = 0 WHERE name = 'expiry_base_seconds'"
+    )
     await swarm.operator.execute(
         "UPDATE juggernaut.sessions SET expires_at = clock_timestamp() - interval '1 hour'"
     )

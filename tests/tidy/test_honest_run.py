@@ -9,6 +9,7 @@ import pytest
 
 from tests.tidy.reading import REPO
 
+SHARED = ("-p", "xdist.plugin", "-n", "2")
 PASSING = "def test_one() -> None:\n    assert True\n"
 
 
@@ -18,9 +19,10 @@ def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProce
     (folder / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.honest_run", "-p", "no:cacheprovider"]
-        + ["-p", "no:randomly", *arguments],
+        + list(arguments),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        # Finding and loading every installed plugin is most of the time of such a run.
+        env={**os.environ, "PYTHONPATH": str(REPO), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -94,3 +96,32 @@ def test_a_collection_error_fails_a_run_that_goes_on(tmp_path: Path) -> None:
 def test_listing_tests_is_not_a_run(tmp_path: Path) -> None:
     """--collect-only runs nothing on purpose."""
     assert run(tmp_path, PASSING, "--collect-only").returncode == 0
+
+
+def test_honest_processes_stay_green(tmp_path: Path) -> None:
+    """Two processes share two tests: no process is blamed for what the other ran."""
+    skipping = 'import pytest\n\ndef test_two():\n    pytest.skip("needs bwrap")\n'
+    result = run(tmp_path, skipping + PASSING, *SHARED)
+    assert result.returncode == 0, result.stdout
+    assert "1 passed, 1 skipped" in result.stdout
+
+
+def test_processes_that_share_the_tests_hide_nothing(tmp_path: Path) -> None:
+    """A vague skip and a file left out are told once, whichever process met them."""
+    (tmp_path / "test_other.py").write_text(PASSING)
+    (tmp_path / "test_left_out.py").write_text('import pytest\n\npytest.importorskip("no_such")\n')
+    vague = 'import pytest\n\ndef test_two():\n    pytest.skip("flaky")\n'
+    result = run(tmp_path, vague, *SHARED)
+    assert result.returncode == 1, result.stdout
+    assert result.stdout.count('a reason begins with "needs "') == 2, result.stdout
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", PASSING.replace("def", "@__import__('pytest').mark.skip(reason='needs git')\ndef")],
+)
+def test_processes_that_ran_nothing_fail(tmp_path: Path, source: str) -> None:
+    """Nothing collected, or nothing but skips, is as empty with two processes as with one."""
+    result = run(tmp_path, source, *SHARED)
+    assert result.returncode != 0, result.stdout
+    assert "no test ran" in result.stdout

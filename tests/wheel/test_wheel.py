@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 # Whichever test comes first pays for the build; on a busy machine that is more than 20 s.
-pytestmark = pytest.mark.timeout(90)
+# One process runs them all, so that it is built once.
+pytestmark = [pytest.mark.timeout(90), pytest.mark.xdist_group("wheel")]
 
 REPO = Path(__file__).resolve().parents[2]
 SHIPPED = {

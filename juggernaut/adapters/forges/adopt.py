@@ -15,7 +15,8 @@ from juggernaut.adapters.forges.git import Git
 from juggernaut.adapters.forges.locking import locked
 from juggernaut.adapters.forges.merging import Bare
 from juggernaut.adapters.forges.mirror import init_bare
-from juggernaut.adapters.forges.repository import Heads, key_of, read_heads
+from juggernaut.adapters.forges.repository import Heads, read_heads
+from juggernaut.adapters.forges.source import Folder, key_of
 from juggernaut.domain.errors import InvalidInput
 
 INCOMING: Final = "refs/juggernaut/incoming"
@@ -36,7 +37,7 @@ async def adopt(git: Git, root: Path, checkout: Path) -> Path:
     branch = heads.default_branch
     if branch is None:
         raise InvalidInput(f"checkout {checkout} is on no branch: run `git switch <branch>` there")
-    copy = root / f"{checkout.name}-{key_of(checkout)}.git"
+    copy = root / f"{checkout.name}-{key_of(Folder(checkout))}.git"
     await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
     async with locked(copy.with_suffix(".lock")):
         if not await asyncio.to_thread((copy / "HEAD").exists):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from juggernaut.domain.errors import InvalidInput
-from juggernaut.domain.limits import DIFF_FILES, EDIT_FILE_BYTES
+from juggernaut.domain.limits import DIFF_FILES, EDIT_FILE_BYTES, TREE_BYTES, TREE_FILES
 
 GITLINK: Final = "160000"
 SYMLINK: Final = "120000"
@@ -58,6 +58,15 @@ def check_count(count: int) -> None:
         raise InvalidInput(
             f"the change touches {count} files (at most {DIFF_FILES}):"
             " split the task, or list build results in .gitignore"
+        )
+
+
+def check_tree(files: int, size: int) -> None:
+    """Refuse a commit whose files would fill the disk: one attempt has several trees."""
+    if files > TREE_FILES or size > TREE_BYTES:
+        raise InvalidInput(
+            f"the commit has {files} files and {size} bytes (at most {TREE_FILES} files and"
+            f" {TREE_BYTES} bytes): keep large files out of the repository"
         )
 
 

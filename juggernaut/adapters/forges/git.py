@@ -1,8 +1,8 @@
 """Real git as argv lists, in an environment that is built and never inherited.
 
 Nothing of a user's or a machine's git configuration is read, no hook runs, no prompt waits, and
-no transport but the local one is open. Settings in the environment stand above those of any
-repository.
+no transport is open but the local one, or the one that a command is given. Settings in the
+environment stand above those of any repository.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,22 @@ BRANCH_CHARS: Final = 200
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How one command may reach the other end: transports, and settings that may hold a token.
+
+    They travel in the environment of that command alone, so no argv, file or address shows them.
+    """
+
+    protocols: str = "file"
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_seconds: float = GIT_SECONDS
+    file_bytes: int | None = None  # the most that one file of the command may grow to
+
+
+ON_DISK: Final = Access()
+
+
 class OutputTooLong(ForgeError):
     """Git wrote more than the caller is ready to read."""
 
@@ -86,7 +103,7 @@ class Git:
         stdin: bytes = b"",
         ok: Collection[int] = (0,),
         max_bytes: int = DIFF_BYTES,
-        timeout_seconds: float = GIT_SECONDS,
+        access: Access = ON_DISK,
     ) -> Ended:
         """Run one git command; argv[0] is the subcommand.
 
@@ -98,15 +115,16 @@ class Git:
         try:
             ended = await run_bounded(
                 ["git", *where, *argv],
-                env=self._env,
+                env=_opened(self._env, access),
                 cwd=work_tree or git_dir or Path("/"),
                 stdin=stdin,
-                timeout_seconds=timeout_seconds,
+                timeout_seconds=access.timeout_seconds,
                 max_bytes=max_bytes,
+                file_bytes=access.file_bytes,
             )
         except TimeoutError:
             raise ForgeError(
-                f"git {argv[0]} was stopped after {timeout_seconds:.0f} seconds"
+                f"git {argv[0]} was stopped after {access.timeout_seconds:.0f} seconds"
             ) from None
         except OSError as error:
             if shutil.which("git", path=self._env["PATH"]) is None:
@@ -132,6 +150,11 @@ def last_line(text: str) -> str:
     return CONTROL.sub(" ", lines[-1])[:ERROR_CHARS] if lines else "no message"
 
 
+def one_line(text: str) -> str:
+    """Give the end of an error output in one line, made harmless and short."""
+    return CONTROL.sub(" ", " ".join(text.split()))[-ERROR_CHARS:] or "no message"
+
+
 def checked_sha(value: str) -> Sha:
     """Let only a full commit id in, so that no option or revision syntax reaches git."""
     if not SHA.fullmatch(value):
@@ -151,7 +174,7 @@ def checked_branch(value: str) -> str:
 
 def _environment(author_name: str, author_email: str) -> dict[str, str]:
     """Build the whole environment of git; only PATH comes from outside."""
-    env = {
+    return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
         "LC_ALL": "C",
@@ -163,15 +186,23 @@ def _environment(author_name: str, author_email: str) -> dict[str, str]:
         "GIT_ASKPASS": "false",
         "GIT_EDITOR": "false",
         "GIT_PAGER": "cat",
-        "GIT_ALLOW_PROTOCOL": "file",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_AUTHOR_NAME": author_name,
         "GIT_AUTHOR_EMAIL": author_email,
         "GIT_COMMITTER_NAME": author_name,
         "GIT_COMMITTER_EMAIL": author_email,
-        "GIT_CONFIG_COUNT": str(len(SETTINGS)),
     }
-    for number, (key, value) in enumerate(SETTINGS.items()):
-        env[f"GIT_CONFIG_KEY_{number}"] = key
-        env[f"GIT_CONFIG_VALUE_{number}"] = value
-    return env
+
+
+def _opened(env: Mapping[str, str], access: Access) -> dict[str, str]:
+    """Give the environment of one command, with its transports and all settings."""
+    settings = {**SETTINGS, **access.settings}
+    opened = {
+        **env,
+        "GIT_ALLOW_PROTOCOL": access.protocols,
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }
+    for number, (key, value) in enumerate(settings.items()):
+        opened[f"GIT_CONFIG_KEY_{number}"] = key
+        opened[f"GIT_CONFIG_VALUE_{number}"] = value
+    return opened

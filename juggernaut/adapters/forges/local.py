@@ -8,43 +8,33 @@ either an intention that the base does not contain (nothing happened) or one tha
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Final
 
 from juggernaut.adapters.forges.adopt import adopt, is_checkout
-from juggernaut.adapters.forges.git import Git, checked_branch, checked_sha
+from juggernaut.adapters.forges.git import checked_branch, checked_sha
+from juggernaut.adapters.forges.local_life import LocalLife
 from juggernaut.adapters.forges.locking import locked
 from juggernaut.adapters.forges.merging import Bare
 from juggernaut.adapters.forges.messages import clean_body, clean_title, merge_message
 from juggernaut.adapters.forges.mirror import has_commit
-from juggernaut.adapters.forges.pulls import PullRow, PullStore
-from juggernaut.adapters.forges.repository import locate, read_heads
+from juggernaut.adapters.forges.pulls import PullRow
+from juggernaut.adapters.forges.repository import read_heads
 from juggernaut.domain.errors import (
     ForgeError,
     HeadMoved,
     InvalidInput,
-    InvariantBroken,
     NothingToMerge,
     PullConflict,
 )
 from juggernaut.domain.model import Sha
 from juggernaut.domain.pulls import Pull
 
-REQUIRED_CHECK: Final = "juggernaut/verify"
 CHECK_NAME_CHARS: Final = 100
 MERGE_TRIES: Final = 5
 
 
-class LocalForge:
+class LocalForge(LocalLife):
     """Pull requests on bare git repositories on this machine; implements the port Forge."""
-
-    def __init__(self, pulls: PullStore, root: Path, git: Git | None = None) -> None:
-        """Keep adopted repositories under root/forge; `root` is the one of the work trees."""
-        self._pulls = pulls
-        self._git = git or Git()
-        self._copies = root.resolve() / "forge"
-        self._trees = root.resolve() / "trees"
 
     @property
     def name(self) -> str:
@@ -73,7 +63,9 @@ class LocalForge:
         row = await self._pulls.newest_pull(str(bare.git_dir), checked_branch(head_branch))
         return await self._shown(bare, await self._settled(bare, row)) if row else None
 
-    async def open_pull(self, repo: str, head_branch: str, title: str, body: str) -> Pull:
+    async def open_pull(
+        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+    ) -> Pull:
         """Open a pull request into the default branch; an open one is given back instead.
 
         Raises NothingToMerge when the base has it all, or this very head was merged before.
@@ -90,7 +82,7 @@ class LocalForge:
         if row is None or (await self._settled(bare, row)).state != "open":
             await self._check_news(bare, base_branch, head_branch, head)
         row = await self._pulls.open_pull(
-            key, head_branch, base_branch, clean_title(title), clean_body(body), head
+            key, head_branch, base_branch, clean_title(title), clean_body(body), head, draft
         )
         row = await self._settled(bare, row)
         if row.state != "open":
@@ -111,10 +103,7 @@ class LocalForge:
         checked_sha(expected)
         async with locked(bare.git_dir / "juggernaut-merge.lock"):
             for _ in range(MERGE_TRIES):
-                row = await self._pulls.pull(str(bare.git_dir), number)
-                if row is None:
-                    raise ForgeError(f"there is no pull {number} in {repo}")
-                row = await self._settled(bare, row)
+                row = await self._row(bare, repo, number)
                 if row.state == "merged" and row.head_sha == expected:
                     return await self._shown(bare, row)
                 await self._check_mergeable(bare, row, expected)
@@ -157,10 +146,9 @@ class LocalForge:
             raise HeadMoved(
                 f"branch {row.head_branch} is at {head}, not at {expected}: verify it again"
             )
-        passed = await self._pulls.check(str(bare.git_dir), expected, REQUIRED_CHECK)
-        if not passed:
-            state = "missing" if passed is None else "red"
-            raise ForgeError(f"check {REQUIRED_CHECK} is {state} at {expected}")
+        if row.draft:
+            raise ForgeError(f"pull {row.number} is a draft: mark it as ready first")
+        await self._check_rules(bare, row, expected)
 
     async def _check_news(self, bare: Bare, base_branch: str, branch: str, head: Sha) -> None:
         """Raise NothingToMerge when a merge would change nothing."""
@@ -175,53 +163,3 @@ class LocalForge:
                 nothing = False
         if nothing:
             raise NothingToMerge(f"there are no commits between {base_branch} and {branch}")
-
-    async def _settled(self, bare: Bare, row: PullRow) -> PullRow:
-        """Complete the record of a merge whose commit the base contains already."""
-        if row.state != "open" or row.intended_sha is None:
-            return row
-        base = await bare.head(row.base_branch)
-        if base is None or not await bare.contains(base, row.intended_sha):
-            return row
-        return await self._confirmed(bare, row, row.intended_sha)
-
-    async def _confirmed(self, bare: Bare, row: PullRow, merge: Sha) -> PullRow:
-        """Mark as merged; a None from the record means that its intention was replaced."""
-        done = await self._pulls.confirm_merge(str(bare.git_dir), row.number, merge)
-        if done is None:
-            raise InvariantBroken(
-                f"{row.base_branch} of {bare.git_dir} has {merge}, which the record of pull"
-                f" {row.number} does not intend"
-            )
-        return done
-
-    async def _shown(self, bare: Bare, row: PullRow) -> Pull:
-        """Give a pull as the port has it; the head of an open one is where its branch is now."""
-        head = row.head_sha
-        if row.state == "open":
-            head = await bare.head(row.head_branch) or head
-        return Pull(
-            number=row.number,
-            url=f"{bare.git_dir}#{row.number}",
-            head_branch=row.head_branch,
-            head_sha=head,
-            base_branch=row.base_branch,
-            state=row.state,
-            merged_sha=row.merged_sha,
-            title=row.title,
-        )
-
-    async def _locate(self, repo: str) -> Path:
-        """Find a repository, with a git that can do what is needed."""
-        await self._git.ready()
-        return await asyncio.to_thread(locate, repo, self._trees)
-
-    async def _bare(self, repo: str) -> Bare:
-        """Find a bare repository; a person's checkout is not merged into."""
-        path = await self._locate(repo)
-        if is_checkout(path) or path.name == ".git":
-            raise InvalidInput(
-                f"repository {repo} is a checkout that somebody works in:"
-                " adopt it first, the forge merges into bare repositories only"
-            )
-        return Bare(self._git, path)

@@ -93,3 +93,10 @@ class Bare:
         if await self.head(branch) == old:
             raise ForgeError(f"git update-ref {ref} ended with {ended.code}: {ended.err[-400:]}")
         return False
+
+    async def drop(self, branch: str, old: Sha) -> bool:
+        """Delete a branch that is at exactly `old`; False when it is elsewhere or gone."""
+        ended = await self.git.run(
+            "update-ref", "-d", f"refs/heads/{branch}", old, git_dir=self.git_dir, ok=(0, 1, 128)
+        )
+        return ended.code == 0

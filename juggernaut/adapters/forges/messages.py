@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from juggernaut.domain.limits import LOG_MESSAGE_CHARS, TITLE_CHARS
+from juggernaut.domain.limits import FORGE_COMMENT_CHARS, LOG_MESSAGE_CHARS, TITLE_CHARS
 from juggernaut.domain.model import Sha
+from juggernaut.domain.redact import shorten
 
 # Control characters, the marks that turn the direction of text, and lone surrogates.
 UNSEEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 OUR_TRAILER: Final = re.compile(r"^[ \t]*juggernaut-[a-z]+[ \t]*:.*\n?", re.I | re.M)
+
+TRAILERS: Final = re.compile(r"(?:[A-Za-z][A-Za-z-]*: [^\n]+(?:\n|\Z))+")
 
 
 def clean_title(text: str) -> str:
@@ -24,7 +27,14 @@ def clean_title(text: str) -> str:
 def clean_body(text: str) -> str:
     """Give at most LOG_MESSAGE_CHARS of text; lines that look like our trailers are left out."""
     plain = UNSEEN.sub("", text.replace("\r\n", "\n"))
-    return OUR_TRAILER.sub("", plain)[:LOG_MESSAGE_CHARS].strip()
+    # The middle is cut, so that trailers at the end stay.
+    return shorten(OUR_TRAILER.sub("", plain), LOG_MESSAGE_CHARS).strip()
+
+
+def clean_comment(text: str) -> str:
+    """Give a comment; what would look like a mark of ours in a page's source is taken apart."""
+    plain = UNSEEN.sub("", text.replace("\r\n", "\n"))
+    return plain.replace("<!--", "< !--")[:FORGE_COMMENT_CHARS].strip()
 
 
 def commit_message(text: str) -> str:
@@ -37,6 +47,8 @@ def commit_message(text: str) -> str:
 def merge_message(title: str, body: str, number: int, head: Sha) -> str:
     """Give the message of a squash merge, with the trailers that name what was merged."""
     text = clean_body(body)
-    middle = f"{text}\n\n" if text else ""
+    # Git reads trailers from the last paragraph only, so those of the body are joined.
+    gap = "\n" if TRAILERS.fullmatch(text.rpartition("\n\n")[2]) else "\n\n"
+    middle = f"{text}{gap}" if text else ""
     trailers = f"Juggernaut-Pull: {number}\nJuggernaut-Head: {head}\n"
     return f"{clean_title(title)}\n\n{middle}{trailers}"

@@ -14,8 +14,10 @@ from typing import Final
 
 from juggernaut.adapters.forges.git import Git
 from juggernaut.adapters.forges.locking import locked
-from juggernaut.adapters.forges.repository import Heads, key_of, read_heads
+from juggernaut.adapters.forges.repository import Heads, read_heads
+from juggernaut.adapters.forges.source import Source, key_of, talk
 from juggernaut.domain.errors import ForgeError, InvalidInput
+from juggernaut.domain.limits import GIT_REMOTE_SECONDS
 from juggernaut.domain.model import Sha
 
 SHA1_DIGITS: Final = 40
@@ -27,11 +29,11 @@ class Mirror:
     """A mirror that holds a commit, and the repository that it mirrors."""
 
     git_dir: Path
-    source: Path
+    source: Source
 
 
 async def refresh(
-    git: Git, root: Path, source: Path, branch: str | None = None
+    git: Git, root: Path, source: Source, branch: str | None = None
 ) -> tuple[Mirror, Heads]:
     """Bring the head of the default branch into the mirror; gives what the source said."""
     heads = await read_heads(git, source, branch)
@@ -39,11 +41,11 @@ async def refresh(
     return mirror, heads
 
 
-async def hold(git: Git, root: Path, source: Path, sha: Sha) -> Mirror:
+async def hold(git: Git, root: Path, source: Source, sha: Sha) -> Mirror:
     """Make sure that the mirror of `source` has this commit; raises InvalidInput if nobody has."""
     mirror = Mirror(root / f"{key_of(source)}.git", source)
     await asyncio.to_thread(root.mkdir, parents=True, exist_ok=True)
-    async with locked(root / f"{key_of(source)}.lock"):
+    async with locked(root / f"{key_of(source)}.lock", GIT_REMOTE_SECONDS):
         if not await asyncio.to_thread((mirror.git_dir / "HEAD").exists):
             await _create(git, mirror.git_dir, sha)
         if not await has_commit(git, mirror.git_dir, sha):
@@ -75,18 +77,20 @@ async def _create(git: Git, git_dir: Path, sha: Sha) -> None:
 async def _fetch(git: Git, mirror: Mirror, sha: Sha) -> None:
     """Fetch one commit by its id and keep it reachable."""
     try:
-        await git.run(
+        await talk(
+            git,
+            mirror.source,
             "fetch",
             "--quiet",
             "--no-tags",
             "--no-write-fetch-head",
             "--no-auto-maintenance",
             "--",
-            str(mirror.source),
+            mirror.source.address,
             f"+{sha}:{KEPT}/{sha}",
             git_dir=mirror.git_dir,
         )
     except ForgeError as error:
         if "not our ref" in str(error) or "no such remote ref" in str(error):
-            raise InvalidInput(f"repository {mirror.source} has no commit {sha}") from error
+            raise InvalidInput(f"repository {mirror.source.address} has no commit {sha}") from error
         raise

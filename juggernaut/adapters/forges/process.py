@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,14 +34,19 @@ async def run_bounded(
     stdin: bytes,
     timeout_seconds: float,
     max_bytes: int,
+    file_bytes: int | None = None,
 ) -> Ended:
-    """Run argv with exactly this environment.
+    """Run argv with exactly this environment; no file of it grows beyond `file_bytes`.
 
     Raises TimeoutError after `timeout_seconds` and OSError when the program cannot be started.
     Its whole process group is killed on every way out that is not its own end.
     """
     process = await _start(argv, env, cwd)
     try:
+        if file_bytes is not None:
+            # The children that write files start later, and inherit it.
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
         async with asyncio.timeout(timeout_seconds):
             _, (out, too_long), err = await asyncio.gather(
                 _feed(process, stdin), _read(process, max_bytes), _tail(process)

@@ -2,9 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from juggernaut.domain.model import Sha
+from juggernaut.domain.pulls import Comment, Review
+
+
+class Rules(Protocol):
+    """What a merge needs besides the verifier's check."""
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """Give the names of the checks that have to pass at the head."""
+        ...
+
+    @property
+    def reviews(self) -> int:
+        """Give how many approving reviews of the head are needed."""
+        ...
+
+    @property
+    def up_to_date(self) -> bool:
+        """Say whether the head has to have the newest base."""
+        ...
+
+
+class CheckRow(Protocol):
+    """A check that was recorded."""
+
+    @property
+    def name(self) -> str:
+        """Give its name."""
+        ...
+
+    @property
+    def passed(self) -> bool:
+        """Say whether it passed."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """Give what it said."""
+        ...
 
 
 class PullRow(Protocol):
@@ -50,12 +90,29 @@ class PullRow(Protocol):
         """Give the commit of the merge."""
         ...
 
+    @property
+    def draft(self) -> bool:
+        """Say whether it is a draft."""
+        ...
+
+    @property
+    def ended_by(self) -> str | None:
+        """Give the login that merged or closed it."""
+        ...
+
 
 class PullStore(Protocol):
     """The record of pull requests and checks."""
 
     async def open_pull(
-        self, repo: str, head_branch: str, base_branch: str, title: str, body: str, head_sha: Sha
+        self,
+        repo: str,
+        head_branch: str,
+        base_branch: str,
+        title: str,
+        body: str,
+        head_sha: Sha,
+        draft: bool,
     ) -> PullRow:
         """Open, or give the one that is open, or the merged one if this head was merged."""
         ...
@@ -80,6 +137,38 @@ class PullStore(Protocol):
         """Record a check; a repeat replaces it."""
         ...
 
-    async def check(self, repo: str, sha: Sha, name: str) -> bool | None:
-        """Say whether a check passed at a commit; None when it was not recorded."""
+    async def head_is(self, repo: str, number: int, head: Sha) -> None:
+        """Keep where the branch of an open pull request stands now."""
+        ...
+
+    async def rules(self, repo: str) -> Rules:
+        """Give what a merge needs besides the verifier's check."""
+        ...
+
+    async def checks(self, repo: str, sha: Sha) -> Sequence[CheckRow]:
+        """Give the checks at a commit."""
+        ...
+
+    async def check_text(self, repo: str, sha: str, name: str) -> str:
+        """Give what a check said; empty when it is not there."""
+        ...
+
+    async def reviews(self, number: int) -> Sequence[Review]:
+        """Give the newest review of each person, without dismissed ones."""
+        ...
+
+    async def comments(self, number: int) -> Sequence[Comment]:
+        """Give the remarks of others, the oldest first."""
+        ...
+
+    async def say(self, repo: str, number: int, key: str, text: str, reply_to: int | None) -> int:
+        """Write a comment of ours once; gives its id, 0 when there is no such pull request."""
+        ...
+
+    async def ready(self, repo: str, number: int) -> PullRow | None:
+        """Take a pull request out of draft."""
+        ...
+
+    async def close(self, repo: str, number: int, reason: str) -> PullRow | None:
+        """Close a pull request that is open."""
         ...

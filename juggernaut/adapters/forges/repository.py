@@ -1,19 +1,17 @@
-"""Find a git repository on disk by the name that a task gives it, and read its heads."""
+"""Find a git repository on disk by the name that a task gives it, and read any one's heads."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from juggernaut.adapters.forges.git import Git
+from juggernaut.adapters.forges.source import Folder, Source, talk
 from juggernaut.domain.errors import ForgeError, InvalidInput
 from juggernaut.domain.model import Sha
 
 NAME_CHARS: Final = 1_000
-KEY_CHARS: Final = 24
-DUBIOUS: Final = "dubious ownership"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +48,20 @@ def locate(repo: str, agents_root: Path) -> Path:
     return path
 
 
-def key_of(path: Path) -> str:
-    """Give the short name under which the copies of a repository are kept."""
-    return hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:KEY_CHARS]
-
-
-async def read_heads(git: Git, path: Path, branch: str | None = None) -> Heads:
-    """Ask a repository for its heads over the local transport, which runs nothing of it."""
+async def read_heads(git: Git, place: Path | Source, branch: str | None = None) -> Heads:
+    """Ask a repository for its heads; the local transport runs nothing of it."""
+    source = Folder(place) if isinstance(place, Path) else place
     wanted = [f"refs/heads/{branch}"] if branch else []
     try:
-        ended = await git.run("ls-remote", "--symref", "--", str(path), "HEAD", *wanted)
+        ended = await talk(
+            git, source, "ls-remote", "--symref", "--", source.address, "HEAD", *wanted
+        )
     except ForgeError as error:
-        raise InvalidInput(_why(path, str(error))) from error
+        if not isinstance(source, Folder):
+            raise
+        raise InvalidInput(
+            f"repository {source.address} cannot be read as a git repository ({error})"
+        ) from error
     default_branch: str | None = None
     found: dict[str, Sha] = {}
     for line in ended.out.decode("utf-8", "replace").splitlines():
@@ -71,13 +71,6 @@ async def read_heads(git: Git, path: Path, branch: str | None = None) -> Heads:
         else:
             found[ref] = Sha(value)
     if "HEAD" not in found:
-        raise InvalidInput(f"repository {path} has no commits: commit something first")
+        raise InvalidInput(f"repository {source.address} has no commits: commit something first")
     branch_sha = found.get(f"refs/heads/{branch}") if branch else None
     return Heads(default_branch, found["HEAD"], branch_sha)
-
-
-def _why(path: Path, message: str) -> str:
-    """Explain why a folder cannot be read as a repository."""
-    if DUBIOUS in message or "safe.directory" in message:
-        return f"repository {path} belongs to another user: run Juggernaut as its owner"
-    return f"repository {path} cannot be read as a git repository ({message})"

@@ -9,16 +9,17 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from juggernaut.adapters.forges.git import RECEIVE_PACK, Git, checked_branch, checked_sha
+from juggernaut.adapters.forges.git import Git, checked_branch, checked_sha, one_line
 from juggernaut.adapters.forges.messages import commit_message
 from juggernaut.adapters.forges.mirror import Mirror, hold, refresh
-from juggernaut.adapters.forges.repository import locate, read_heads
+from juggernaut.adapters.forges.repository import Heads, locate, read_heads
+from juggernaut.adapters.forges.source import Folder, Source, talk
 from juggernaut.adapters.forges.worktree import Worktree
-from juggernaut.domain.errors import ForgeError, HeadMoved, InvalidInput
+from juggernaut.domain.errors import ForgeError, ForgeUnreachable, HeadMoved, InvalidInput
 from juggernaut.domain.model import Sha
 from juggernaut.domain.pulls import Change
 
@@ -26,14 +27,24 @@ ATTEMPT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SWEEP_GRACE_SECONDS: Final = 600.0
 
 
+# Gives the source of a repository that lies elsewhere; None for a path on this machine.
+Remotes = Callable[[str], Source | None]
+
+
 class GitWorkspace:
     """A work tree of one attempt; implements the port Workspace."""
 
     def __init__(
-        self, worktree: Worktree, source: Path, branch: str | None, existing: Sha | None
+        self,
+        worktree: Worktree,
+        source: Source,
+        branch: str | None,
+        existing: Sha | None,
+        conflicts: tuple[str, ...] = (),
     ) -> None:
         """Wrap a populated tree; `existing` is where the branch stands at the forge already."""
         self.existing = existing
+        self.conflicts = conflicts
         self._worktree = worktree
         self._source = source
         self._branch = branch
@@ -74,21 +85,29 @@ class GitWorkspace:
         head = checked_sha(change.head)
         lease = checked_sha(expected) if expected else ""
         ref = f"refs/heads/{self._branch}"
-        ended = await self._worktree.git.run(
-            "push",
-            "--porcelain",
-            "--no-verify",
-            f"--receive-pack={RECEIVE_PACK}",
-            f"--force-with-lease={ref}:{lease}",
-            "--",
-            str(self._source),
-            f"{head}:{ref}",
-            git_dir=self._worktree.control,
-            ok=(0, 1),
-        )
+        try:
+            ended = await talk(
+                self._worktree.git,
+                self._source,
+                "push",
+                "--porcelain",
+                "--no-verify",
+                *self._source.push_options,
+                f"--force-with-lease={ref}:{lease}",
+                "--",
+                self._source.address,
+                f"{head}:{ref}",
+                git_dir=self._worktree.control,
+                ok=(0, 1),
+            )
+        except ForgeUnreachable:
+            # The answer was lost; the branch says whether the push got there.
+            if (await self._heads()).branch_sha != head:
+                raise
+            return
         if ended.code == 0:
             return
-        heads = await read_heads(self._worktree.git, self._source, self._branch)
+        heads = await self._heads()
         if heads.branch_sha == head:
             return
         if heads.branch_sha != expected:
@@ -97,8 +116,15 @@ class GitWorkspace:
                 " another attempt pushed"
             )
         said = ended.out.decode("utf-8", "replace").splitlines()
-        refusal = next((line for line in said if line.startswith("!")), "no reason given")
+        refusal = next((line for line in said if line.startswith("!")), None)
+        if refusal is None:
+            why = f"git push of {self._branch} failed: {one_line(ended.err)}"
+            raise self._source.explain(ForgeError(why))
         raise ForgeError(f"git push of {self._branch} was refused: {refusal[:400]}")
+
+    async def _heads(self) -> Heads:
+        """Ask where the branch is now."""
+        return await read_heads(self._worktree.git, self._source, self._branch)
 
     async def landed(self) -> Change:
         """Measure the commit that is checked out against its first parent."""
@@ -113,7 +139,7 @@ class GitWorkspace:
 
 
 class GitWorkspaces:
-    """Work trees of git repositories on disk; implements the port Workspaces.
+    """Work trees of git repositories; implements the port Workspaces.
 
     root/mirrors/<key>.git                 a bare cache per repository
     root/trees/<attempt>/<name>/control    the git directory of a tree
@@ -121,14 +147,22 @@ class GitWorkspaces:
     """
 
     def __init__(
-        self, root: Path, git: Git | None = None, *, grace_seconds: float = SWEEP_GRACE_SECONDS
+        self,
+        root: Path,
+        git: Git | None = None,
+        *,
+        grace_seconds: float = SWEEP_GRACE_SECONDS,
+        remotes: Remotes | None = None,
     ) -> None:
         """Keep everything under `root`; only this user may enter a tree.
+
+        `remotes` finds the repositories that are named and not a path; None: there are none.
 
         `grace_seconds`: a folder younger than this is never swept, because the list of living
         attempts may be older than it.
         """
         self._git = git or Git()
+        self._remotes = remotes
         self._mirrors = root.resolve() / "mirrors"
         self._trees = root.resolve() / "trees"
         self._grace_seconds = grace_seconds
@@ -145,6 +179,20 @@ class GitWorkspaces:
         worktree = await self._make(mirror, heads.default_sha, attempt)
         return GitWorkspace(worktree, source, branch, heads.branch_sha)
 
+    async def resume(
+        self, repo: str, branch: str, head: Sha, attempt: str, onto: Sha | None
+    ) -> GitWorkspace:
+        """Open a tree of the change at `head` on another base (None: the default branch's head)."""
+        checked_branch(branch)
+        source = await self._locate(repo)
+        mirror, heads = await refresh(self._git, self._mirrors, source, branch)
+        for sha in filter(None, (checked_sha(head), onto)):
+            mirror = await hold(self._git, self._mirrors, source, checked_sha(sha))
+        worktree = await self._make(mirror, onto or heads.default_sha, attempt, head)
+        return GitWorkspace(
+            worktree, source, branch, heads.branch_sha, await worktree.conflicts(head)
+        )
+
     async def checkout(self, repo: str, sha: Sha | None, attempt: str) -> GitWorkspace:
         """Open a fresh tree of exactly this commit (None: the default branch's head)."""
         source = await self._locate(repo)
@@ -159,12 +207,15 @@ class GitWorkspaces:
         """Remove the trees of attempts that are not alive; gives the number of attempts."""
         return await asyncio.to_thread(self._sweep, frozenset(alive))
 
-    async def _locate(self, repo: str) -> Path:
+    async def _locate(self, repo: str) -> Source:
         """Find the repository, with a git that can do what is needed."""
         await self._git.ready()
-        return await asyncio.to_thread(locate, repo, self._trees)
+        remote = self._remotes(repo) if self._remotes else None
+        return remote or Folder(await asyncio.to_thread(locate, repo, self._trees))
 
-    async def _make(self, mirror: Mirror, sha: Sha, attempt: str) -> Worktree:
+    async def _make(
+        self, mirror: Mirror, sha: Sha, attempt: str, change: Sha | None = None
+    ) -> Worktree:
         """Make the folder of a tree and fill it; nothing stays behind when that fails."""
         if not ATTEMPT.fullmatch(attempt):
             raise InvalidInput(f"attempt name {attempt[:80]!r} is not a plain file name")
@@ -172,7 +223,7 @@ class GitWorkspaces:
         worktree = Worktree(self._git, folder / "control", folder / "tree", sha)
         populated = False
         try:
-            await worktree.populate(mirror)
+            await worktree.populate(mirror, change)
             populated = True
         finally:
             if not populated:

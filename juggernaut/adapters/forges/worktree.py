@@ -24,6 +24,7 @@ from juggernaut.domain.pulls import Change
 JUNK: Final = "__pycache__/\n*.pyc\n.pytest_cache/\n"
 LIST_BYTES: Final = 1 * MIB
 LINK_BYTES: Final = 4096
+TREE_LIST_BYTES: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,33 @@ class Worktree:
     tree: Path
     base: Sha
 
-    async def populate(self, mirror: Mirror) -> None:
-        """Write the files of `base` into the empty tree."""
+    async def populate(self, mirror: Mirror, change: Sha | None = None) -> None:
+        """Write the files of `base` into the empty tree, with a change merged into them."""
         await init_bare(self.git, self.control, self.base)
         await asyncio.to_thread(self._borrow, mirror)
-        await self._do("read-tree", self.base)
+        await self._check_base()
+        await self._do("read-tree", (await self._merged(change))[0] if change else self.base)
         await self._do("checkout-index", "--all", "--force", "--index", "--quiet")
+
+    async def conflicts(self, change: Sha) -> tuple[str, ...]:
+        """Give the files in which a change and base do not go together."""
+        return (await self._merged(change))[1]
+
+    async def _merged(self, change: Sha) -> tuple[str, tuple[str, ...]]:
+        """Merge a change into base in memory; gives the tree, and the files with marks in it."""
+        ended = await self.git.run(
+            "merge-tree",
+            "--write-tree",
+            "--no-messages",
+            "--name-only",
+            "-z",
+            self.base,
+            change,
+            git_dir=self.control,
+            ok=(0, 1),
+        )
+        tree, *names = (diffcheck.readable(part) for part in ended.out.split(b"\0") if part)
+        return tree, tuple(sorted(set(names)))
 
     async def stage(self) -> str | None:
         """Stage all that changed and give its tree; None when it is the tree of base.
@@ -87,6 +109,25 @@ class Worktree:
         before = replace(self, base=parent)
         files, added, removed = await before._numstat(head)
         return Change(head, parent, await before._diff(head), files, added, removed)
+
+    async def _check_base(self) -> None:
+        """Refuse a repository that is larger than a work tree may be, before a file is written."""
+        try:
+            listed = await self.git.run(
+                "ls-tree",
+                "-r",
+                "-l",
+                "-z",
+                self.base,
+                git_dir=self.control,
+                max_bytes=TREE_LIST_BYTES,
+            )
+        except OutputTooLong:
+            raise InvalidInput(f"commit {self.base[:12]} has too many files to work on") from None
+        rows = listed.out.split(b"\0")[:-1]
+        # mode, kind, id and size stand before the tab; a submodule has "-" for its size.
+        sizes = [row.partition(b"\t")[0].split()[-1] for row in rows]
+        diffcheck.check_tree(len(rows), sum(int(size) for size in sizes if size.isdigit()))
 
     def _borrow(self, mirror: Mirror) -> None:
         """Point the control directory at the mirror's objects, and name the junk."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
-from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelGarbled
 from juggernaut.domain.model import Json
 
@@ -16,21 +15,6 @@ from juggernaut.domain.model import Json
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _MODEL_NAME_CHARS: Final = 200
-
-
-async def read_bounded(chunks: AsyncIterator[bytes], provider: str) -> bytes:
-    """Gather a reply of at most MODEL_REPLY_BYTES; raises ModelGarbled beyond."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > limits.MODEL_REPLY_BYTES:
-            raise ModelGarbled(
-                f"{provider} sent more than {limits.MODEL_REPLY_BYTES} bytes in one reply; "
-                "check that the base URL is a model endpoint"
-            )
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 def json_object(raw: bytes | str, what: str) -> Json:

@@ -1,46 +1,61 @@
-"""Which model answers for which purpose."""
+"""Which models answer for which purpose, best first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from juggernaut.adapters.llm.factory import build_adapter
-from juggernaut.adapters.llm.models_config import ModelsConfig
-from juggernaut.ports import LanguageModel
+from juggernaut.adapters.llm.models_config import Account, ModelsConfig
+from juggernaut.ports import Choice, LanguageModel
 
 
 class OneModel:
-    """The same model for every purpose: a script, or what JUGGERNAUT_MODEL names."""
+    """The same model for every purpose: a script."""
 
     def __init__(self, model: LanguageModel) -> None:
         """Wrap it."""
-        self._model = model
+        self._choices = (Choice(model),)
 
-    def for_purpose(self, purpose: str) -> LanguageModel:
+    def for_purpose(self, purpose: str) -> Sequence[Choice]:
         """Give it."""
-        return self._model
+        return self._choices
 
 
 class ModelsByPurpose:
-    """One provider's models, chosen by the aliases of config/models.yaml."""
+    """The models of one provider by the aliases of config/models.yaml, then of its fallbacks."""
 
     def __init__(
         self,
         config: ModelsConfig,
         provider: str,
+        accounts: Mapping[str, Account],
         *,
-        api_key: str,
-        base_url: str | None = None,
         override: str | None = None,
     ) -> None:
-        """Build each model that a purpose names; raises ConfigError for a key that is no key."""
-        specs = {
-            purpose: config.spec(
-                provider, purpose, api_key=api_key, base_url=base_url, override=override
-            )
-            for purpose in (*config.purposes, "")
-        }
-        built = {spec.model: build_adapter(spec) for spec in specs.values()}
-        self._models = {purpose: built[spec.model] for purpose, spec in specs.items()}
+        """Build each model that a purpose names; raises ConfigError for a key that is no key.
 
-    def for_purpose(self, purpose: str) -> LanguageModel:
-        """Give the model of a purpose, or the one for purposes that are not listed."""
-        return self._models.get(purpose, self._models[""])
+        `accounts` has key and address of each provider that may be asked. `override`
+        (JUGGERNAUT_MODEL) replaces every alias, and has no fallback.
+        """
+        others = () if override else config.fallbacks_of(provider, accounts)
+        built: dict[tuple[str, str], Choice] = {}
+        self._choices: dict[str, tuple[Choice, ...]] = {}
+        for purpose in (*config.purposes, ""):
+            row = []
+            for name in (provider, *others):
+                account = accounts.get(name, Account(""))
+                spec = config.spec(
+                    name,
+                    purpose,
+                    api_key=account.api_key,
+                    base_url=account.base_url,
+                    override=override,
+                )
+                key = (name, spec.model)
+                built[key] = built.get(key) or Choice(build_adapter(spec), spec.terms)
+                row.append(built[key])
+            self._choices[purpose] = tuple(row)
+
+    def for_purpose(self, purpose: str) -> Sequence[Choice]:
+        """Give the models of a purpose, or those for purposes that are not listed."""
+        return self._choices.get(purpose, self._choices[""])

@@ -1,6 +1,6 @@
 """What an endpoint turned out to take: models differ, and their names do not say how.
 
-Three things are refused by some models and needed by others. Instead of a table of model names,
+Some things are refused by some models and needed by others. Instead of a table of model names,
 which would be wrong within weeks, a refusal (status 400, not billed) that names one of them is
 answered once with the other form, and the adapter remembers it.
 
@@ -9,6 +9,8 @@ answered once with the other form, and the adapter remembers it.
   servers know only the old name and would answer without a limit.
 - `reasoning_effort`: Chat Completions of gpt-5.6 and later takes tools only with effort `none`;
   older models refuse that value.
+- Streams, and `stream_options`, by which a stream counts its tokens: some compatible servers
+  have neither. A stream without a count costs what was reserved for it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class Dialect:
     may_force: bool = True
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     effort_none: bool = False
+    streams: bool = True
+    counts_stream: bool = True
 
     def after(self, refusal: str) -> Dialect | None:
         """Give the other form of what a refusal complains of; None when there is no other."""
@@ -38,6 +42,10 @@ class Dialect:
             return replace(self, limit="max_completion_tokens")
         if "reasoning_effort" in refusal and not self.effort_none:
             return replace(self, effort_none=True)
+        if "stream_options" in refusal and self.counts_stream:
+            return replace(self, counts_stream=False)
+        if "stream" in refusal and self.streams:
+            return replace(self, streams=False)
         return None
 
     def system(self, request: ModelRequest) -> str:

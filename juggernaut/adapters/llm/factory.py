@@ -6,13 +6,16 @@ from urllib.parse import urlsplit
 
 from juggernaut.adapters.llm.anthropic import AnthropicModel
 from juggernaut.adapters.llm.models_config import (
-    PROVIDERS,
+    APIS,
+    MESSAGES,
+    RESPONSES,
     ModelsConfig,
     ModelSpec,
     load_models_config,
 )
 from juggernaut.adapters.llm.openai import OpenAIModel
 from juggernaut.adapters.llm.scripted import ScriptedModel
+from juggernaut.adapters.llm.wire_model import Endpoint
 from juggernaut.domain.errors import ConfigError
 from juggernaut.ports import LanguageModel
 
@@ -21,34 +24,27 @@ __all__ = ["ModelSpec", "ModelsConfig", "build_adapter", "load_models_config"]
 
 def build_adapter(spec: ModelSpec) -> LanguageModel:
     """Build a model whose call is exactly one request; raises ConfigError."""
-    if spec.provider not in PROVIDERS:
-        raise ConfigError(
-            f"unknown model provider {spec.provider!r}; known: {', '.join(PROVIDERS)}"
-        )
     if spec.provider == "scripted":
         if spec.script is None:
             raise ConfigError("a scripted model needs its file; give the path of a script")
         return ScriptedModel(spec.script)
+    if spec.provider not in APIS and not (spec.api and spec.base_url):
+        known = ", ".join((*APIS, "scripted"))
+        raise ConfigError(
+            f"unknown model provider {spec.provider!r}; known: {known},"
+            " and what models.yaml adds with base_url and api"
+        )
     if not spec.model.strip():
         raise ConfigError(f"no model is named for {spec.provider}; set JUGGERNAUT_MODEL")
-    key = _key(spec)
-    base_url = _base_url(spec)
-    if spec.provider == "anthropic":
-        return AnthropicModel(
-            model=spec.model, api_key=key, base_url=base_url, ceilings=spec.ceilings
-        )
-    return OpenAIModel(
-        provider=spec.provider,
-        model=spec.model,
-        api_key=key,
-        base_url=base_url,
-        ceilings=spec.ceilings,
-    )
+    api = spec.api or APIS[spec.provider][0]
+    at = Endpoint(spec.provider, spec.model, _key(spec), _base_url(spec), spec.ceilings)
+    return AnthropicModel(at) if api == MESSAGES else OpenAIModel(at, responses=api == RESPONSES)
 
 
 def _key(spec: ModelSpec) -> str:
     """Give the key, fit for a header; a message never holds it."""
-    variable = f"{spec.provider.upper()}_API_KEY"
+    known = spec.provider in APIS
+    variable = f"{spec.provider.upper()}_API_KEY" if known else "JUGGERNAUT_MODEL_KEY"
     key = (spec.api_key or "").strip()
     if not key:
         raise ConfigError(f"{variable} is not set; {spec.provider} needs a key")

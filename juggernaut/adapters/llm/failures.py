@@ -16,6 +16,7 @@ from typing import Final
 
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ModelError, ModelGarbled, ModelRefused, ModelUnavailable
+from juggernaut.domain.model import Json
 
 _PASSING: Final = frozenset(
     {
@@ -48,14 +49,41 @@ def scrub(text: str, secret: str | None) -> str:
     return line
 
 
+def refuse_error(reply: Json, name: str, secret: str | None) -> None:
+    """Raise what is reported inside a reply of status 200, or by the last event of a stream.
+
+    `begun` in the reply: the stream had begun, so it may have been charged for.
+    """
+    error = reply.get("error")
+    if not isinstance(error, Mapping):
+        return
+    status = error.get("code")
+    raise from_status(
+        status if isinstance(status, int) else UPSTREAM_FAILED,
+        provider_message(error),
+        name=name,
+        retry_after=None,
+        secret=secret,
+        maybe_billed=bool(reply.get("begun")),
+    )
+
+
 def from_status(
-    status: int, detail: str, *, name: str, retry_after: float | None, secret: str | None
+    status: int,
+    detail: str,
+    *,
+    name: str,
+    retry_after: float | None,
+    secret: str | None,
+    maybe_billed: bool = False,
 ) -> ModelError:
     """Translate an HTTP status; `name` is provider/model."""
     said = scrub(detail, secret) or "no message"
     if status in _PASSING or status in _SERVER_ERRORS:
         return ModelUnavailable(
-            f"{name} is not available ({status}: {said})", retry_after_seconds=retry_after
+            f"{name} is not available ({status}: {said})",
+            retry_after_seconds=retry_after,
+            maybe_billed=maybe_billed,
         )
     if status in _REDIRECTS:
         remedy = "the base URL redirects, and a key is never sent on; set the final URL"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,9 +10,27 @@ from typing import Final
 from juggernaut.adapters.llm.prices import Ceilings
 from juggernaut.adapters.llm.yaml_file import Section, read_yaml
 from juggernaut.domain.errors import ConfigError
+from juggernaut.domain.exchange import Terms
 
-PROVIDERS: Final = ("anthropic", "openai", "openrouter", "scripted")
-WIRE_PROVIDERS: Final = ("anthropic", "openai", "openrouter")
+MESSAGES: Final = "messages"
+CHAT: Final = "chat"
+RESPONSES: Final = "responses"
+# What each known provider speaks, its usual form first. One that the file adds says it itself.
+APIS: Final[Mapping[str, tuple[str, ...]]] = {
+    "anthropic": (MESSAGES,),
+    "openai": (CHAT, RESPONSES),
+    "openrouter": (CHAT, RESPONSES),
+}
+WIRE_PROVIDERS: Final = tuple(APIS)
+ALL_APIS: Final = (MESSAGES, CHAT, RESPONSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """With what a provider is reached."""
+
+    api_key: str = field(repr=False)
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +43,27 @@ class ModelSpec:
     base_url: str | None = None
     script: Path | None = None
     ceilings: Ceilings | None = None
+    api: str = ""  # empty: what the provider usually speaks
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model of a provider: its own name there, its format, its limits."""
+
+    model: str
+    api: str
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderModels:
     """The models of one provider by alias, and prices for those without a known one."""
 
-    models: Mapping[str, str]
+    models: Mapping[str, ModelEntry]
     ceilings: Ceilings | None
+    api: str
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,20 @@ class ModelsConfig:
     default_alias: str
     purposes: Mapping[str, str]
     providers: Mapping[str, ProviderModels]
+    fallbacks: tuple[str, ...] = ()
+
+    def first_added(self) -> str:
+        """Give the first provider that only this file knows; raises ConfigError."""
+        for name in self.providers:
+            if name not in APIS:
+                return name
+        raise ConfigError(
+            "JUGGERNAUT_MODEL_KEY is set, and models.yaml adds no provider that it could be for"
+        )
+
+    def fallbacks_of(self, provider: str, reachable: Container[str]) -> tuple[str, ...]:
+        """Give who is asked when a provider cannot answer, in order: those with a key."""
+        return tuple(name for name in self.fallbacks if name != provider and name in reachable)
 
     def spec(
         self,
@@ -56,15 +101,26 @@ class ModelsConfig:
         chosen = self.providers.get(provider)
         if chosen is None:
             raise ConfigError(_unknown_provider(provider, tuple(self.providers)))
-        alias = self.purposes.get(purpose, self.default_alias)
-        model = override or chosen.models[alias]
-        return ModelSpec(provider, model, api_key, base_url, ceilings=chosen.ceilings)
+        entry = chosen.models[self.purposes.get(purpose, self.default_alias)]
+        if override:
+            known = {listed.model: listed for listed in chosen.models.values()}
+            entry = known.get(override, ModelEntry(override, chosen.api))
+        return ModelSpec(
+            provider,
+            entry.model,
+            api_key,
+            base_url or chosen.base_url,
+            ceilings=chosen.ceilings,
+            api=entry.api,
+            terms=entry.terms,
+        )
 
 
 def load_models_config(path: Path) -> ModelsConfig:
     """Read and check the file; raises ConfigError that names the file and the place in it."""
-    root = Section(read_yaml(path), str(path), ("default_alias", "purposes", "providers"))
-    parts = root.section("providers", WIRE_PROVIDERS)
+    keys = ("default_alias", "purposes", "providers", "fallbacks")
+    root = Section(read_yaml(path), str(path), keys)
+    parts = root.section("providers")
     providers = {name: _provider(parts, name) for name in parts.values}
     if not providers:
         raise ConfigError(f"{root.at('providers')}: at least one is needed")
@@ -73,7 +129,13 @@ def load_models_config(path: Path) -> ModelsConfig:
         default_alias=root.text("default_alias"),
         purposes={name: purposes.text(name) for name in purposes.values},
         providers=providers,
+        fallbacks=root.texts("fallbacks"),
     )
+    for name in config.fallbacks:
+        if name not in providers:
+            raise ConfigError(
+                f"{root.at('fallbacks')}: {_unknown_provider(name, tuple(providers))}"
+            )
     for alias in (config.default_alias, *config.purposes.values()):
         for name, provider in providers.items():
             if alias not in provider.models:
@@ -85,8 +147,16 @@ def load_models_config(path: Path) -> ModelsConfig:
 
 
 def _provider(parts: Section, name: str) -> ProviderModels:
-    """Read one provider."""
-    part = parts.section(name, ("models", "ceilings_usd_per_mtok"))
+    """Read one provider; one that is not known has to say where it is and what it speaks."""
+    part = parts.section(name, ("models", "ceilings_usd_per_mtok", "api", "base_url"))
+    spoken = APIS.get(name, ALL_APIS)
+    if name not in APIS:
+        for key in ("base_url", "api"):
+            if part.values.get(key) is None:
+                raise ConfigError(
+                    f"{part.at(key)}: a provider besides {', '.join(APIS)} needs base_url and api"
+                )
+    api = _api(part, spoken, spoken[0])
     models = part.section("models")
     if not models.values:
         raise ConfigError(f"{models.place}: at least one alias is needed")
@@ -94,7 +164,29 @@ def _provider(parts: Section, name: str) -> ProviderModels:
     if part.values.get("ceilings_usd_per_mtok") is not None:
         prices = part.section("ceilings_usd_per_mtok", ("input", "output"))
         ceilings = Ceilings(prices.dollars("input"), prices.dollars("output"))
-    return ProviderModels({alias: models.text(alias) for alias in models.values}, ceilings)
+    entries = {alias: _entry(models, alias, spoken, api) for alias in models.values}
+    return ProviderModels(entries, ceilings, api, part.optional_text("base_url"))
+
+
+def _entry(models: Section, alias: str, spoken: tuple[str, ...], api: str) -> ModelEntry:
+    """Read one model: its name, or a mapping with its name and limits."""
+    if not isinstance(models.values[alias], Mapping):
+        return ModelEntry(models.text(alias), api)
+    limits = ("context_tokens", "requests_per_minute", "tokens_per_minute")
+    part = models.section(alias, ("model", "api", *limits))
+    return ModelEntry(
+        part.text("model"),
+        _api(part, spoken, api),
+        Terms(*(part.optional_count(key) for key in limits)),
+    )
+
+
+def _api(part: Section, spoken: tuple[str, ...], usual: str) -> str:
+    """Read a format that the provider speaks."""
+    api = part.optional_text("api") or usual
+    if api not in spoken:
+        raise ConfigError(f"{part.at('api')}: unknown {api!r}; known here: {', '.join(spoken)}")
+    return api
 
 
 def _unknown_provider(name: str, known: tuple[str, ...]) -> str:

@@ -55,6 +55,8 @@ def to_wire(
         params["tools"] = tools
         if dialect.effort_none:
             params["reasoning_effort"] = "none"
+    if dialect.streams and dialect.counts_stream:
+        params["stream_options"] = {"include_usage": True}
     if request.force_tool and dialect.may_force:
         params["tool_choice"] = {"type": "function", "function": {"name": request.force_tool}}
     return params

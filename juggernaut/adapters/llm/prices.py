@@ -6,7 +6,7 @@ that the table does not know has the operator's ceilings or no price at all, nev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -59,9 +59,20 @@ class PriceList:
             return self._at_ceilings(whole_input, usage.output_tokens)
         return Decimal(price.total_price)
 
-    def settle(self, usage: Usage | None, request: ModelRequest) -> Decimal:
-        """Give the price of a call; one without a usable count costs what was reserved, never 0."""
-        return self.bound(request) if usage is None else self.cost(usage)
+    def settle(self, usage: Usage | None, request: ModelRequest, answered: str = "") -> Decimal:
+        """Give the price of a call; one without a usable count costs what was reserved, never 0.
+
+        Where another model answered than was asked, the dearer price of the two counts.
+        """
+        if usage is None:
+            return self.bound(request)
+        price = self.cost(usage)
+        if answered in {"", self.model}:
+            return price
+        try:
+            return max(price, replace(self, model=answered, ceilings=None).cost(usage))
+        except UnknownPrice:
+            return price  # a deployment's own name for the model
 
     def _at_ceilings(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Give the price by the operator's ceilings; raises UnknownPrice when there are none."""

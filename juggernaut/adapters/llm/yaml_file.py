@@ -93,6 +93,15 @@ class Section:
         for number, item in enumerate(self.items(key), start=1):
             yield Section(item, f"{self.place}: {key}[{number}]", keys)
 
+    def optional_count(self, key: str) -> int | None:
+        """Give a whole number from 1, or None where the key is absent or null."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{self.at(key)}: a whole number from 1 is needed, not {value!r}")
+        return value
+
     def dollars(self, key: str, default: Decimal | None = None) -> Decimal:
         """Give a price: a number of at least zero, in US dollars."""
         value = self.values.get(key, default)

@@ -32,6 +32,7 @@ UNREACHABLE: Final = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's word when the backend is cut in mid-statement
 )
 _NOT_MIGRATED = (
     asyncpg.UndefinedTableError,
@@ -39,7 +40,13 @@ _NOT_MIGRATED = (
     asyncpg.UndefinedColumnError,
     asyncpg.InvalidSchemaNameError,
 )
-CATCH: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+CATCH: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 class Rows(Protocol):

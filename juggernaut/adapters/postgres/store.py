@@ -10,9 +10,11 @@ from uuid import UUID
 
 import asyncpg
 
-from juggernaut.adapters.postgres import queries, records
+from juggernaut.adapters.postgres import records
 from juggernaut.adapters.postgres.completer import Completer
+from juggernaut.adapters.postgres.store_life import PgLife
 from juggernaut.domain.errors import LawRefused
+from juggernaut.domain.exchange import Terms
 from juggernaut.domain.model import (
     Claim,
     Completion,
@@ -38,25 +40,13 @@ from juggernaut.domain.purse import Reservation
 RECALL_CHARS = 4_000
 
 
-class PgStore:
+class PgStore(PgLife):
     """Everything that PostgreSQL does for the lifecycle."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         """Use a pool that somebody else closes; its login is a worker's."""
-        self._pool = pool
+        super().__init__(pool)
         self._completer = Completer(pool)
-
-    async def _rows(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
-        """Run the statement of sql/<name>.sql."""
-        return await queries.fetch(self._pool, name, *values)
-
-    async def _landed(self, name: str, *values: object) -> bool:
-        """Run a write whose answer says whether it landed."""
-        return bool((await self._rows(name, *values))[0][0])
-
-    async def _held(self, name: str, lease: Lease, *values: object) -> bool:
-        """Run a fenced write."""
-        return await self._landed(name, lease.task_id, lease.fence, lease.secret, *values)
 
     # Fleet ------------------------------------------------------------------------------------
 
@@ -161,6 +151,10 @@ class PgStore:
         """Give the task back without counting an attempt."""
         return await self._held("release_task", lease, reason)
 
+    async def put_off(self, lease: Lease, code: str, reason: str, seconds: float) -> bool:
+        """Give the task back without counting an attempt, for a while; why() shows the reason."""
+        return await self._held("put_off_task", lease, code, reason, Decimal(str(seconds)))
+
     async def still_held(self, lease: Lease) -> bool:
         """Ask whether the lease is good at this moment."""
         return await self._held("check_lease", lease)
@@ -202,6 +196,15 @@ class PgStore:
         asked = (call.digest, call.most.usd, call.most.tokens)
         made: UUID = (await self._rows("open_landing", *place, *asked))[0]["call"]
         return made
+
+    async def take_rate(self, model: str, terms: Terms, tokens: int) -> float:
+        """Take a call from the fleet's rates of a model."""
+        rates = (terms.requests_per_minute, terms.tokens_per_minute)
+        return float((await self._rows("take_rate", model, *rates, tokens))[0]["seconds"])
+
+    async def give_rate(self, model: str, terms: Terms, unused: int) -> None:
+        """Give back what a call did not use."""
+        await self._rows("give_rate", model, terms.tokens_per_minute, unused)
 
     async def settle(self, call: UUID, usd: Decimal, facts: Json) -> None:
         """Replace the reservation by the real price."""
@@ -246,6 +249,10 @@ class PgStore:
         """Give the newest hand-off note of a task."""
         rows = await self._rows("read_handoff", task.id)
         return {**rows[0]["metadata"], "note": rows[0]["message"]} if rows else None
+
+    async def spent(self, task: Task) -> Json:
+        """Give what the model calls of a task cost so far."""
+        return dict((await self._rows("read_task_cost", task.id))[0])
 
     async def metrics(self, hours: int) -> Json:
         """Give counts, rates, trends and failure patterns with the rows they rest on."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from juggernaut.adapters.sandboxes import process
+from juggernaut.domain import limits
 from juggernaut.domain.exchange import CommandResult
 
 
@@ -31,6 +32,7 @@ class BareSandbox:
         *,
         timeout_seconds: float,
         writable: Sequence[Path] = (),
+        memory_bytes: int = limits.COMMAND_MEMORY_BYTES,
     ) -> CommandResult:
         """Run argv; `writable` adds nothing here, where everything is as writable as it is."""
         reason = process.refusal(argv, cwd)
@@ -38,5 +40,7 @@ class BareSandbox:
             return process.not_started(argv, reason)
         async with process.fresh_home(self._scratch) as home:
             words = tuple(argv)
-            command = process.Command(words, words, cwd, timeout_seconds, True)
+            command = process.Command(
+                words, words, cwd, timeout_seconds, True, memory_bytes=memory_bytes
+            )
             return await process.run(command, home)

@@ -7,7 +7,6 @@ is up there is no grace inside: bwrap ends at the first signal and takes everyth
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,16 +42,19 @@ class BubblewrapSandbox:
         *,
         timeout_seconds: float,
         writable: Sequence[Path] = (),
+        memory_bytes: int = limits.COMMAND_MEMORY_BYTES,
     ) -> CommandResult:
         """Run argv inside; a command that bwrap cannot find or start ends with 127."""
-        reason = process.refusal(argv, cwd) or _missing(writable)
+        reason = process.refusal(argv, cwd) or process.missing(writable)
         if reason is not None:
             return process.not_started(argv, reason)
         words = tuple(argv)
         async with process.fresh_home(self._scratch) as home:
             inside = (*self._walls((home, *writable, cwd), cwd), "--", *words)
             # A bwrap that is setuid root needs its privilege; it drops it for the command.
-            command = process.Command(words, inside, cwd, timeout_seconds, False)
+            command = process.Command(
+                words, inside, cwd, timeout_seconds, False, memory_bytes=memory_bytes
+            )
             result = await process.run(command, home)
         if result.exit_code == 1 and result.output.startswith(EXEC_REFUSED):
             return replace(result, exit_code=launch.NOT_STARTED)
@@ -64,26 +66,16 @@ class BubblewrapSandbox:
         masked = [path for path in masked if not path.is_symlink()] + list(self._hidden)
         options = [self._program, "--unshare-all", "--die-with-parent", "--new-session"]
         options += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+        # As root it would be writable, and core_pattern lets the kernel start programs outside.
+        options += ["--ro-bind-try", "/proc/sys", "/proc/sys"]
         for path in masked:
             if path.is_dir():
                 options += ["--size", str(limits.COMMAND_FILE_BYTES), "--tmpfs", str(path)]
             else:
                 options += ["--ro-bind", os.devnull, str(path)]
-        for path in _interpreter():
+        for path in process.interpreter():
             if any(path.is_relative_to(mask) for mask in masked):
                 options += ["--ro-bind", str(path), str(path)]
         for path in (place.resolve() for place in writable):
             options += ["--bind", str(path), str(path)]
         return [*options, "--chdir", str(cwd.resolve())]
-
-
-def _interpreter() -> list[Path]:
-    """Give the folders that this Python needs, real and as it is called, without repeats."""
-    named = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent]
-    return list(dict.fromkeys([*named, *(path.resolve() for path in named)]))
-
-
-def _missing(writable: Sequence[Path]) -> str | None:
-    """Name a writable path that is not there: bwrap could not mount it."""
-    gone = [str(path) for path in writable if not path.exists()]
-    return f"cannot open {', '.join(gone)} for writing: no such folder" if gone else None

@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import signal
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -24,13 +25,19 @@ from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
+PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
+CAPABILITIES: Final = 64
+CAPABILITY_VERSION: Final = 0x20080522
+CAPABILITY_WORDS: Final = 6
 
 NOT_STARTED: Final = 127
 ORPHANED: Final = 125
 SIGNAL_BASE: Final = 128
 SWEEP_SECONDS: Final = 5.0
 SWEEP_PAUSE_SECONDS: Final = 0.005
+# The kernel counts no processes for root, so the guardian has to look by itself, this often.
+COUNT_SECONDS: Final = 0.2
 CALLS: Final = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 
@@ -43,6 +50,8 @@ class Spec:
     memory_bytes: int
     file_bytes: int
     processes: int
+    cpu_seconds: int
+    open_files: int
     grace_seconds: float
     no_new_privileges: bool
 
@@ -59,7 +68,7 @@ def main(arguments: list[str]) -> int:
     child = os.fork()
     if child == 0:
         _become(spec, guardian, arguments[1:])
-    status = _watch(child, spec.grace_seconds)
+    status = _watch(child, spec)
     _kill_descendants()
     return SIGNAL_BASE - status if status < 0 else status
 
@@ -68,13 +77,15 @@ def _become(spec: Spec, guardian: int, argv: list[str]) -> None:
     """Turn this child into the command; does not return."""
     try:
         os.setsid()
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:
-            os._exit(ORPHANED)
         os.chdir(spec.cwd)
         _limit(spec)
         if spec.no_new_privileges:
+            _drop_capabilities()
             _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        # After the change of rights, which may undo it.
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guardian:
+            os._exit(ORPHANED)
         # Python ignores these two, and what is ignored stays so across exec.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -92,6 +103,8 @@ def _limit(spec: Spec) -> None:
         resource.RLIMIT_AS: spec.memory_bytes,
         resource.RLIMIT_FSIZE: spec.file_bytes,
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: spec.cpu_seconds,
+        resource.RLIMIT_NOFILE: spec.open_files,
         resource.RLIMIT_NPROC: spec.processes + _threads_of_user(),
     }
     for kind, value in wanted.items():
@@ -111,17 +124,33 @@ def _threads_of_user() -> int:
     return count
 
 
-def _watch(child: int, grace_seconds: float) -> int:
+def _drop_capabilities() -> None:
+    """Give up root's powers: what is left of root is an account that owns much."""
+    for number in range(CAPABILITIES):
+        if _LIBC.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
+            break  # the kernel knows no more, or this is not root
+    header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
+    if _LIBC.capset(header, struct.pack(f"={CAPABILITY_WORDS}I", *[0] * CAPABILITY_WORDS)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"capabilities: {os.strerror(number)}")
+
+
+def _watch(child: int, spec: Spec) -> int:
     """Wait until the command ends, by itself or because the daemon asked; gives its status."""
     deadline: float | None = None
+    counts = os.getuid() == 0
+    pause = COUNT_SECONDS if counts else SWEEP_SECONDS
     while True:
         status = _reap(child)
         if status is not None:
             return status
-        left = SWEEP_SECONDS if deadline is None else deadline - time.monotonic()
+        if counts and len(descendants(os.getpid())) > spec.processes:
+            os.write(2, f"killed: more than {spec.processes} processes\n".encode())
+            return _kill_descendants(child)
+        left = pause if deadline is None else deadline - time.monotonic()
         call = signal.sigtimedwait(CALLS, max(0.0, left))
         if call is not None and call.si_signo == signal.SIGTERM and deadline is None:
-            deadline = time.monotonic() + grace_seconds
+            deadline = time.monotonic() + spec.grace_seconds
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGTERM)
         overdue = deadline is not None and time.monotonic() >= deadline

@@ -12,6 +12,7 @@ from typing import Final
 
 from juggernaut.adapters.sandboxes.bare import BareSandbox
 from juggernaut.adapters.sandboxes.bubblewrap import BubblewrapSandbox
+from juggernaut.adapters.sandboxes.landlock import LandlockSandbox, unavailable
 from juggernaut.ports import Sandbox
 
 PROBE_SECONDS: Final = 20.0
@@ -27,12 +28,19 @@ except OSError:
 
 
 async def best_sandbox(scratch: Path, hidden: Sequence[Path]) -> Sandbox:
-    """Give bubblewrap if it runs commands and holds writes back, else the bare level."""
+    """Give the first of bubblewrap and landlock that runs commands and holds writes back.
+
+    Where neither does, it is the bare level.
+    """
     program = shutil.which("bwrap")
     if program is not None:
         candidate = BubblewrapSandbox(program, scratch, hidden)
         if await holds(candidate, scratch):
             return candidate
+    if unavailable() is None:
+        landlock = LandlockSandbox(scratch, hidden)
+        if await holds(landlock, scratch):
+            return landlock
     return BareSandbox(scratch)
 
 

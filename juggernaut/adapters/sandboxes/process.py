@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import signal
@@ -36,6 +37,7 @@ class Command:
     cwd: Path
     timeout_seconds: float
     no_new_privileges: bool
+    memory_bytes: int = limits.COMMAND_MEMORY_BYTES
 
 
 def refusal(argv: Sequence[str], cwd: Path) -> str | None:
@@ -50,6 +52,18 @@ def refusal(argv: Sequence[str], cwd: Path) -> str | None:
         except UnicodeEncodeError:
             return f"cannot start {argv[0]!r}: an argument holds text that is not Unicode"
     return None if cwd.is_dir() else f"cannot start {argv[0]!r}: no folder {cwd}"
+
+
+def missing(writable: Sequence[Path]) -> str | None:
+    """Name a writable path that is not there: nothing could be opened for it."""
+    gone = [str(path) for path in writable if not path.exists()]
+    return f"cannot open {', '.join(gone)} for writing: no such folder" if gone else None
+
+
+def interpreter() -> list[Path]:
+    """Give the folders that this Python needs, real and as it is called, without repeats."""
+    named = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).parent]
+    return list(dict.fromkeys([*named, *(path.resolve() for path in named)]))
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -121,9 +135,12 @@ async def _start(command: Command, home: Path, output: Output) -> asyncio.subpro
     spec = launch.Spec(
         parent=os.getpid(),
         cwd=str(command.cwd),
-        memory_bytes=limits.COMMAND_MEMORY_BYTES,
+        memory_bytes=command.memory_bytes,
         file_bytes=limits.COMMAND_FILE_BYTES,
         processes=limits.COMMAND_PROCESSES,
+        # Time on all processors for as long as it may run: what ends is who forgets to sleep.
+        cpu_seconds=math.ceil(command.timeout_seconds) * (os.cpu_count() or 1) + 1,
+        open_files=limits.COMMAND_OPEN_FILES,
         grace_seconds=limits.KILL_GRACE_SECONDS,
         no_new_privileges=command.no_new_privileges,
     )

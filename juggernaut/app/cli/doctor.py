@@ -42,6 +42,7 @@ def doctor(
 async def examine(offline: bool, dsn: str | None, config: str | None) -> list[Finding]:
     """Run the checks."""
     from juggernaut.app import doctor as checks
+    from juggernaut.app.doctor_github import check_github
     from juggernaut.app.setting_sources import load_settings
 
     def load() -> Loaded:
@@ -49,8 +50,10 @@ async def examine(offline: bool, dsn: str | None, config: str | None) -> list[Fi
         return load_settings({"database_url": dsn}, config)
 
     findings, loaded = await checks.offline(load)
-    if loaded is not None and not offline:
-        findings += await checks.online(loaded)
+    if loaded is not None:
+        if not offline:
+            findings += await checks.online(loaded)
+        findings += await check_github(loaded.settings, offline=offline)
     return findings
 
 

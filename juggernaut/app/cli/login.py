@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from juggernaut.app.cli.output import DsnOption, JsonFlag, database_url, emit, emit_one, run_async
+from juggernaut.domain.errors import ConfigError
 
 NameArgument = Annotated[str, typer.Argument(help="The login: a-z, 0-9 and _.")]
 KindArgument = Annotated[str, typer.Argument(help="worker, approver or reader.")]
@@ -46,6 +47,31 @@ def list_all(json: JsonFlag = False, dsn: DsnOption = None) -> None:
     emit(run_async(work()), ["name", "kind", "connections"], json, "logins")
 
 
+def limit(
+    name: NameArgument,
+    roles: Annotated[
+        list[str] | None, typer.Argument(help="The roles, for instance executor analyst.")
+    ] = None,
+    any_role: Annotated[bool, typer.Option("--any", help="Take the limit away.")] = False,
+    dsn: DsnOption = None,
+) -> None:
+    """Let a worker's login work as these roles only; its sessions from now on.
+
+    Example: `juggernaut login limit swarm executor analyst`
+    """
+
+    async def work() -> None:
+        """Limit it."""
+        from juggernaut.app.logins import limit_login
+
+        if any_role == bool(roles):
+            raise ConfigError("name one role or more, or --any alone to take the limit away")
+        await limit_login(database_url(dsn), name, roles or [])
+
+    run_async(work())
+    sys.stderr.write(f"{name} works as {', '.join(roles) if roles else 'any role'}\n")
+
+
 def drop(name: NameArgument, dsn: DsnOption = None) -> None:
     """Drop a login; what it wrote stays."""
 
@@ -64,5 +90,6 @@ def register(app: typer.Typer) -> None:
     family = typer.Typer(help="Database logins.", no_args_is_help=True)
     family.command("create")(create)
     family.command("list")(list_all)
+    family.command("limit")(limit)
     family.command("drop")(drop)
     app.add_typer(family, name="login")

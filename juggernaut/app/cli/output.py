@@ -104,6 +104,12 @@ def emit_one(row: Mapping[str, object], json: bool = False) -> None:
         sys.stdout.write(f"{name}: {text}\n")
 
 
+def write_block(title: str, lines: Sequence[str]) -> None:
+    """Write a heading and lines as they are, without what could drive a terminal."""
+    sys.stdout.write(f"\n{cell(title)}\n")
+    sys.stdout.writelines(f"    {cell(line.expandtabs())}\n" for line in lines)
+
+
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """End the command with one line on standard error."""
     line = " ".join(cell(message).split())

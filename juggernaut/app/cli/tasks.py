@@ -9,6 +9,7 @@ import typer
 
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
+from juggernaut.app.cli.task_show import IdArgument, show
 from juggernaut.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "task_type", "priority", "status", "risk_level", "worker", "title", "reason")
 WHY_COLUMNS = ("reason", "owner", "deadline")
-LOG_COLUMNS = ("created_at", "level", "worker_id", "action", "message")
-LOGS_SHOWN = 20
 CHECK_MARK = " :: "
-
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id, or the start of it.")]
 
 task = typer.Typer(no_args_is_help=True, help="Tasks: add, list, show, cancel, retry, why.")
 
@@ -100,31 +97,7 @@ def list_tasks(
     emit(rows if json else short(rows, "id"), COLUMNS, json, "tasks")
 
 
-@task.command("show")
-def show(start: IdArgument, json: JsonFlag = False, dsn: DsnOption = None) -> None:
-    """Show a task with its proof and its latest log lines.
-
-    Example: `juggernaut task show 9c41`
-    """
-
-    async def work(board: Board) -> Row:
-        """Read all that belongs to the task."""
-        found = await board.task_id(start)
-        row = await board.only("show_task", found)
-        logs = await board.rows("list_logs", found, None, LOGS_SHOWN)
-        return {**row, "proof": await board.row("show_proof", found), "logs": logs}
-
-    row = ask(dsn, work)
-    if json:
-        emit_one(row, json)
-        return
-    logs, proof = row.pop("logs"), row.pop("proof")
-    emit_one({name: value for name, value in row.items() if value is not None})
-    if isinstance(proof, dict):
-        emit_one({f"proof {name}": proof[name] for name in ("kind", "facts", "merged_sha")})
-        verdicts = proof["verdicts"]
-        emit(verdicts if isinstance(verdicts, list) else [], ("verdict", "text"), title="verdicts")
-    emit(logs if isinstance(logs, list) else [], LOG_COLUMNS, title="log")
+task.command("show")(show)
 
 
 @task.command("cancel")

@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    repo: Annotated[Path, typer.Option("--repo", help="Your git repository.")] = Path(),
+    repo: Annotated[
+        str, typer.Option("--repo", help="Your git repository, or owner/name at GitHub.")
+    ] = ".",
     goal: Annotated[
         str | None, typer.Option("--goal", help="What you want; ends when it has ended.")
     ] = None,
@@ -84,7 +86,7 @@ def finish(ended: Ended, wanted: bool) -> None:
     goal = ended.snapshot.goal
     for row in ended.merged:
         typer.echo(f"merged {row['merged_sha']} {cell(row['pull_url'])}: {cell(row['title'])}")
-    if ended.merged:
+    if ended.merged and ended.repository.startswith("/"):
         typer.echo(f"take it over with: git pull {ended.repository} HEAD")
     for task in ended.snapshot.tasks:
         if task["status"] not in ("completed", "cancelled"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from juggernaut.adapters.forges.git import Git, OutputTooLong, checked_branch, checked_sha
+from juggernaut.adapters.forges.git import Access, Git, OutputTooLong, checked_branch, checked_sha
 from juggernaut.adapters.forges.locking import locked
 from juggernaut.domain.errors import ConfigError, ForgeError, InvalidInput
 from tests.adapters.forges.repos import make_origin
@@ -123,7 +123,7 @@ async def test_a_timeout_kills_the_group(tmp_path: Path, monkeypatch: pytest.Mon
     script = f"sleep 300 & echo $! > {tmp_path}/pid; wait"
     git = fake_git(tmp_path / "bin", monkeypatch, script)
     with pytest.raises(ForgeError, match="git fetch was stopped after 1 seconds"):
-        await git.run("fetch", timeout_seconds=0.6)
+        await git.run("fetch", access=Access(timeout_seconds=0.6))
     await until_dead(await until_written(tmp_path / "pid"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,13 +14,16 @@ from juggernaut.adapters.llm.factory import (
     build_adapter,
     load_models_config,
 )
-from juggernaut.adapters.llm.models_config import WIRE_PROVIDERS
+from juggernaut.adapters.llm.models_config import APIS, Account
 from juggernaut.adapters.llm.prices import Ceilings
 from juggernaut.domain.errors import ConfigError, ModelUnavailable
-from tests.fakes.model_requests import ask
+from juggernaut.domain.exchange import Terms
+from juggernaut.ports import Models
+from tests.fakes.model_requests import WIRES, ask
 from tests.fakes.wire_openai import WireOpenAI
 from tests.fakes.wire_server import KEY
 
+DOCS = Path(__file__).parents[3] / "docs" / "models.md"
 SHIPPED = Path(__file__).parents[3] / "config" / "models.yaml"
 HEAVY = ("anthropic", "openai", "genai_prices", "httpx2", "pydantic")
 GOOD = """
@@ -52,7 +56,7 @@ def test_starting_up_loads_no_sdk() -> None:
     assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
-@pytest.mark.parametrize("provider", WIRE_PROVIDERS)
+@pytest.mark.parametrize("provider", APIS)
 @pytest.mark.parametrize("purpose", ["plan", "report", "never heard of"])
 def test_one_key_is_enough(provider: str, purpose: str) -> None:
     """The shipped file has a model for every purpose at every provider, with a known price."""
@@ -65,13 +69,25 @@ def test_one_key_is_enough(provider: str, purpose: str) -> None:
 def test_purposes_choose_their_model() -> None:
     """A summary goes to the fast model, code to the strong one, the unknown to the default."""
     config = load_models_config(SHIPPED)
-    models = ModelsByPurpose(config, "anthropic", api_key="FAKE")
-    strong, fast = config.providers["anthropic"].models.values()
-    assert models.for_purpose("code").name == f"anthropic/{strong}"
-    assert models.for_purpose("report").name == f"anthropic/{fast}"
-    assert models.for_purpose("never heard of").name == f"anthropic/{strong}"
-    one = ModelsByPurpose(config, "anthropic", api_key="FAKE", override="other")
-    assert {one.for_purpose(purpose).name for purpose in config.purposes} == {"anthropic/other"}
+    accounts = {"anthropic": Account("FAKE"), "openrouter": Account("FAKE")}
+    alone = {"anthropic": Account("FAKE")}
+    models = ModelsByPurpose(config, "anthropic", alone)
+    strong, fast = (entry.model for entry in config.providers["anthropic"].models.values())
+    assert names(models, "code") == [f"anthropic/{strong}"]
+    assert names(models, "report") == [f"anthropic/{fast}"]
+    assert names(models, "never heard of") == [f"anthropic/{strong}"]
+    both = names(ModelsByPurpose(config, "openrouter", accounts), "report")
+    assert both[1:] == [f"anthropic/{fast}"]
+    assert both[0].startswith("openrouter/")
+    one = ModelsByPurpose(config, "anthropic", accounts, override="other")
+    assert {*map(tuple, (names(one, purpose) for purpose in config.purposes))} == {
+        ("anthropic/other",)
+    }
+
+
+def names(models: Models, purpose: str) -> list[str]:
+    """Give who answers for a purpose, in order."""
+    return [choice.model.name for choice in models.for_purpose(purpose)]
 
 
 def test_an_override_replaces_every_alias() -> None:
@@ -95,7 +111,7 @@ def test_the_file_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("openai:", "opnai:", "unknown key 'opnai'; allowed: anthropic, openai, openrouter"),
+        ("openai:", "opnai:", "opnai: base_url: a provider besides anthropic, openai, openrouter"),
         ("{strong: big, fast: small}", "{strong: big}", "the alias 'fast' is used and has no"),
         ("{strong: big, fast: small}", "{}", "at least one alias"),
         ("strong: big", "strong: 4", "strong: a text is needed, not 4"),
@@ -103,6 +119,9 @@ def test_the_file_decides(tmp_path: Path) -> None:
         ("default_alias: strong", "", "default_alias: a text is needed"),
         ("input: 1,", "", "input: a price in USD is needed, not None"),
         ("purposes", "porpoises", "unknown key 'porpoises'"),
+        ("strong: big", "strong: {model: big, api: telex}", "unknown 'telex'; known here: chat"),
+        ("strong: big", "strong: {model: big, context_tokens: 0}", "a whole number from 1"),
+        ("default_alias: strong", "default_alias: strong\nfallbacks: [gemini]", "'gemini'; known"),
         ("output:", "ouput:", "unknown key 'ouput'; allowed: input, output"),
     ],
 )
@@ -155,3 +174,24 @@ async def test_openrouter_reports_errors_inside_a_good_status(
             monkeypatch.setattr(server, "reply", lambda body, turn, e=error: {"error": e})
             with pytest.raises(ModelUnavailable, match=str(error["message"])):
                 await model.complete(ask("hello"))
+
+
+ADDED = re.search(r"```yaml\n(.+?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+async def test_the_documented_provider_works(tmp_path: Path, api: str) -> None:
+    """The entry of docs/models.md, with only address and format changed, answers a call."""
+    assert ADDED is not None
+    wire = {"chat": "openai", "responses": "responses", "messages": "anthropic"}[api]
+    async with WIRES[wire]() as server:
+        entry = ADDED[1].replace("https://llm.example.com/v1", server.url)
+        entry = entry.replace("api: chat", f"api: {api}")
+        text = SHIPPED.read_text(encoding="utf-8") + entry
+        config = load_models_config(config_file(tmp_path, text))
+        name = config.first_added()
+        choice = ModelsByPurpose(config, name, {name: Account(KEY)}).for_purpose("code")[0]
+        reply = await choice.model.complete(ask("hello"))
+    assert choice.model.name == f"{name}/big-model"
+    assert choice.terms == Terms(128_000, 60, 200_000)
+    assert (reply.text, reply.cost_usd > 0) == ("ok", True)

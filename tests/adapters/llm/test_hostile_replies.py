@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from juggernaut.adapters.llm import anthropic_wire, openai_wire
+from juggernaut.adapters.llm import anthropic_stream, anthropic_wire, openai_stream, openai_wire
 from juggernaut.adapters.llm.body import json_object
 from juggernaut.adapters.llm.reading import Reading
 from juggernaut.domain.errors import ModelError, ModelGarbled
@@ -173,3 +173,13 @@ def test_a_call_that_was_cut_off_is_not_made() -> None:
     reading = anthropic_wire.from_wire({"stop_reason": "max_tokens", "content": [block]}, "asked")
     assert (reading.stop, reading.tool_calls) == (StopReason.LENGTH, ())
     assert json.dumps(reading.text) == '""'
+
+
+@pytest.mark.parametrize("gather", [anthropic_stream.gather, openai_stream.gather_responses])
+def test_a_stream_without_its_last_event_is_garbled(gather: Callable[[list[Json]], Json]) -> None:
+    """Also where a reason to stop came already: nobody knows what was lost."""
+    message = {"content": [], "stop_reason": "end_turn"}
+    events: list[Json] = [{"type": "message_start", "message": message}]
+    for seen in ([], events):
+        with pytest.raises(ModelGarbled, match="cut off"):
+            gather(seen)

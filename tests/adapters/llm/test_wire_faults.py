@@ -50,6 +50,9 @@ async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
         (Fault.NO_STOP, ModelGarbled, "cut off"),
         (Fault.STRANGE_STOP, ModelGarbled, "unknown"),
         (Fault.BAD_ARGUMENTS, ModelGarbled, "a"),
+        (Fault.CONTEXT_OVERFLOW, ModelRefused, "400: prompt is too long"),
+        (Fault.TRUNCATED, ModelGarbled, "cut off"),
+        (Fault.ERROR_INSIDE, ModelUnavailable, "overloaded"),
         (Fault.FLOOD, ModelGarbled, f"more than {limits.MODEL_REPLY_BYTES} bytes"),
     ],
 )
@@ -124,8 +127,35 @@ async def test_a_reply_cut_at_its_limit_says_so(wire: Wire) -> None:
 async def test_cached_tokens_are_counted_apart(wire: Wire) -> None:
     """Usage is read in the provider's own form; input excludes what the cache gave."""
     usage = (await wire.model.complete(ask("hello"))).usage
-    expected = {"anthropic": Usage(1_000, 100, 200, 300), "openai": Usage(1_000, 100, 500, 0)}
+    openai = Usage(1_000, 100, 500, 0)
+    expected = {"anthropic": Usage(1_000, 100, 200, 300), "openai": openai, "responses": openai}
     assert usage == expected[wire.provider]
+
+
+async def test_a_stream_that_stalls_is_left_before_the_time_limit(wire: Wire) -> None:
+    """Silence in the middle ends a call, and it may have been billed."""
+    wire.server.fail_next(Fault.STALL_INSIDE)
+    model = wire_model(wire.provider, wire.server.url, stall_seconds=0.2)
+    with pytest.raises(ModelUnavailable, match=r"sent nothing for 0\.2 s") as caught:
+        await model.complete(ask("hello"))
+    assert caught.value.maybe_billed
+
+
+async def test_a_server_that_does_not_stream_is_asked_for_a_whole_reply(wire: Wire) -> None:
+    """A refusal of the stream is answered once, and remembered."""
+    wire.server.fail_next(Fault.NO_STREAM)
+    for _ in range(2):
+        assert (await wire.model.complete(ask("hello"))).usage.output_tokens == 100
+    assert [bool(seen.body.get("stream")) for seen in wire.server.requests] == [True, False, False]
+
+
+async def test_another_model_s_answer_costs_the_dearer_price(wire: Wire) -> None:
+    """It is used, named as the provider names it, and paid for as what is dearer."""
+    asked = (await wire.model.complete(ask("hello"))).cost_usd
+    wire.server.fail_next(Fault.WRONG_MODEL)
+    reply = await wire.model.complete(ask("hello"))
+    assert not wire.model.name.endswith(reply.model)
+    assert asked < reply.cost_usd
 
 
 async def test_the_environment_does_not_choose_where_a_key_goes(

@@ -1,1 +1,1 @@
-SELECT passed FROM juggernaut.checks WHERE repo = $1 AND sha = $2 AND name = $3
+SELECT details FROM juggernaut.checks WHERE repo = $1 AND sha = $2 AND name = $3

@@ -1,0 +1,1 @@
+SELECT * FROM juggernaut.pull_close_v1($1, $2, $3)

@@ -1,0 +1,1 @@
+SELECT juggernaut.drop_watch_v1($1)

@@ -1,0 +1,1 @@
+SELECT juggernaut.give_rate_v1($1, $2, $3)

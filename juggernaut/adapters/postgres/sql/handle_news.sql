@@ -1,0 +1,1 @@
+SELECT juggernaut.handle_news_v1($1, $2, $3, $4, $5)

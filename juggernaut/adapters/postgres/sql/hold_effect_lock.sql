@@ -1,0 +1,1 @@
+SELECT juggernaut.effect_lock_v1($1, $2, $3)

@@ -1,0 +1,1 @@
+SELECT juggernaut.learn_v1($1, $2, $3, $4)

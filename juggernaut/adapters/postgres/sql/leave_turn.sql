@@ -1,0 +1,1 @@
+SELECT juggernaut.leave_turn_v1($1, $2, $3)

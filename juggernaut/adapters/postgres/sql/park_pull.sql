@@ -1,0 +1,1 @@
+SELECT juggernaut.park_pull_v1($1, $2, $3, $4, $5, $6, $7)

@@ -1,0 +1,1 @@
+SELECT * FROM juggernaut.take_watches_v1($1)

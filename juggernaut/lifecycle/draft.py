@@ -1,0 +1,94 @@
+"""A draft: what an attempt pushed to the one branch of its task, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.limits import TITLE_CHARS
+from juggernaut.domain.model import Json, Sha, Task
+from juggernaut.domain.plans import feedback_of
+from juggernaut.domain.pull_rules import inert
+from juggernaut.domain.pulls import Pull
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A pushed commit on the task's branch, and how the code agent made it."""
+
+    head: Sha
+    base: Sha
+    files: tuple[str, ...]
+    added: int
+    removed: int
+    diff: str
+    agent: Json
+
+    def answers(self, task: Task) -> bool:
+        """Say whether it was written after everything that people sent back."""
+        return self.agent.get("answers", 0) == len(feedback_of(task.payload))
+
+    def facts(self) -> dict[str, object]:
+        """Give the form in which the ledger of effects keeps a draft."""
+        return {
+            "head": self.head,
+            "base": self.base,
+            "files": list(self.files),
+            "added": self.added,
+            "removed": self.removed,
+            "diff": self.diff,
+            "agent": dict(self.agent),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """A draft to go on from, with `onto` as its base (None: the default branch's head)."""
+
+    draft: Draft
+    onto: Sha | None
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A pull request that was merged, with the draft that went into it.
+
+    `reported`: a plain-SQL worker merged it, and no gate has seen it yet.
+    """
+
+    draft: Draft
+    pull: Pull
+    merged: Sha
+    reported: bool = False
+
+
+def branch_of(task: Task) -> str:
+    """Name the one branch of a task."""
+    return f"feature/{task.id}"
+
+
+def pull_title(task: Task) -> str:
+    """Give the title of the task's pull request."""
+    return f"{task.id}: {inert(' '.join(task.title.split()))}"[:TITLE_CHARS]
+
+
+def read_draft(facts: Json) -> Draft:
+    """Read a draft back from the ledger; raises InvalidInput when it is not one."""
+    files, agent = facts.get("files"), facts.get("agent")
+    added, removed = facts.get("added"), facts.get("removed")
+    if (
+        not isinstance(files, list | tuple)
+        or not isinstance(agent, dict)
+        or not isinstance(added, int)
+        or not isinstance(removed, int)
+    ):
+        raise InvalidInput("the ledger holds a push without the facts of its draft")
+    return Draft(
+        head=Sha(str(facts.get("head"))),
+        base=Sha(str(facts.get("base"))),
+        files=tuple(str(path) for path in files),
+        added=added,
+        removed=removed,
+        diff=str(facts.get("diff")),
+        agent=agent,
+    )
