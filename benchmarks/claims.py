@@ -83,6 +83,8 @@ async def fill(scratch: Scratch, database: str, rows: int) -> None:
         await load.grant_kinds(admin)
         await load.load_pending(admin, rows)
         await admin.execute("VACUUM ANALYZE governance_tasks", timeout=300)
+        # What was loaded is written out now, and not while the claims are measured.
+        await admin.execute("CHECKPOINT", timeout=300)
 
 
 async def rate(scratch: Scratch, database: str, kind: str, jobs: int, slots: int = SLOTS) -> float:
@@ -171,8 +173,9 @@ async def history(scratch: Scratch, size: Size) -> list[Line]:
                         await load.unguarded(admin, load.FINISH)
                     if name == "blocked":
                         await load.unguarded(admin, load.BLOCKED, size.blocked, list(load.COMMON))
-                    await load.load_pending(admin, 5_000)
+                    await load.load_pending(admin, 2 * size.jobs + 2_000)
                     await admin.execute("ANALYZE governance_tasks")
+                    await admin.execute("CHECKPOINT", timeout=300)
                 rates[name] = await rate(scratch, database, "common", size.jobs)
         for name, count in (("finished", size.history), ("blocked", size.blocked)):
             ratio = rates[name] / rates["fresh"]

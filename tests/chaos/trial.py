@@ -27,7 +27,8 @@ REACH_SECONDS = 60.0
 ANSWER_SECONDS = 20.0
 END_SECONDS = 120.0
 ENDS = ("completed", "failed", "rejected", "cancelled", "blocked")
-CRITERIA = '[{"text": "the word is there", "check": ["grep", "-qx", "ready", "word.txt"]}]'
+# A check that names the file would make it one that judges the task, and a person would be asked.
+CRITERIA = '[{"text": "the word is there", "check": ["grep", "-rqx", "ready", "."]}]'
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class Trial:
 
     async def run(self) -> None:
         """Hit the process, and wait until the task has ended and the process is gone."""
+        self.login = await self.stage.logins.get()
         self.stage.double.create(f"{OWNER}/{self.name}", {"README": "A repository.\n"})
         self.task = await self.stage.operator.fetchval(
             "INSERT INTO governance_tasks (title, task_type, repo, assigned_worker,"
@@ -88,7 +90,6 @@ class Trial:
             f"{OWNER}/{self.name}",
             CRITERIA,
         )
-        self.login = await self.stage.logins.get()
         try:
             if self.point.request[0]:
                 self._catch_request(asyncio.get_running_loop())

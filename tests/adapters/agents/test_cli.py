@@ -103,6 +103,7 @@ async def test_the_environment_is_built(bench: Bench, monkeypatch: pytest.Monkey
     names = {line.partition("=")[0]: line.partition("=")[2] for line in seen.splitlines()}
     assert CANARY not in seen
     assert {"PATH", "HOME", "TMPDIR", "LANG", "ANTHROPIC_BASE_URL"} <= set(names)
+    assert "GIT_TERMINAL_PROMPT" not in names, "that is the sandbox's own"
     assert names["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
     home = Path(names["HOME"])
     assert home.is_relative_to(bench.scratch)
