@@ -46,6 +46,11 @@ BARE_ADD: LiteralString = (
     " SELECT pg_notify('bare', '')"
 )
 BARE_PLAIN: LiteralString = "INSERT INTO bare_jobs (title, task_type) VALUES ('t', 'command')"
+SAME_SHAPE: LiteralString = """
+CREATE TABLE IF NOT EXISTS same_shape
+  (LIKE public.governance_tasks INCLUDING DEFAULTS INCLUDING INDEXES)
+"""
+SAME_PLAIN: LiteralString = "INSERT INTO same_shape (title, task_type) VALUES ('t', 'command')"
 BARE_BULK: LiteralString = """
 INSERT INTO bare_jobs (title, task_type) SELECT 't', 'command' FROM generate_series(1, $1::int)
 """
@@ -154,15 +159,18 @@ async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
 
 
 async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, float]:
-    """Give rows a second of ten clients, ours and plain; a worker of ours that sleeps is woken.
+    """Give rows a second of ten clients: a minimal table, one of our columns and indexes, ours.
 
-    It does what our loop does: claim until nothing is left, ask for a hint, sleep.
+    `with wake-up` is beside a worker that sleeps and asks again whenever it is woken; what it would
+    claim is measured elsewhere.
     """
     url = scratch.url(database)
     rates: dict[str, float] = {}
     async with connected(url) as admin:
         await admin.execute(BARE_TABLE)
+        await admin.execute(SAME_SHAPE)
         rates["plain single"] = await _insert(url, BARE_PLAIN, seconds)
+        rates["our columns and indexes, no law, single"] = await _insert(url, SAME_PLAIN, seconds)
         rates["ours single"] = await _insert(url, OURS_PLAIN, seconds)
         sleeper = asyncio.create_task(_sleeper(scratch.worker_url(database)))
         await asyncio.sleep(SETTLE_SECONDS)
@@ -196,7 +204,7 @@ async def _insert(url: str, statement: str, seconds: float) -> float:
 
 
 async def _sleeper(url: str) -> None:
-    """Be an idle worker: woken, it claims what there is, asks for a hint, and sleeps again."""
+    """Be a worker that sleeps: woken, it asks for a hint and sleeps again."""
     woken = asyncio.Event()
     async with open_pool(url, size=1) as pool, connected(url) as ear:
         store = PgStore(pool)
@@ -204,7 +212,5 @@ async def _sleeper(url: str) -> None:
         await ear.add_listener("juggernaut_work", lambda *_: woken.set())
         while True:
             await store.idle(session, True)
-            while len(await store.claim(session, SLOTS)) == SLOTS:
-                await store.idle(session, True)
             await woken.wait()
             woken.clear()

@@ -121,7 +121,9 @@ DRAIN_SECONDS: Final = 20.0
 RELEASE_SECONDS: Final = 10.0  # a cancelled attempt has this long to give its task back
 CLOSE_SECONDS: Final = 3.0
 POLLS_PER_HINT_REQUEST: Final = 6
-HINT_GRACE_SECONDS: Final = 0.25  # a transaction that began before we asked may take so long
+# A transaction that began before we asked, or while another wake-up was under way, gave no hint of
+# its own; it is looked for after so long.
+HINT_NAPS_SECONDS: Final = (0.02, 0.25)
 DUTY_FAILURES_PER_LINE: Final = 20
 
 # An attempt.

@@ -43,7 +43,7 @@ class ClaimLoop:
     drain_seconds: float
     _running: dict[asyncio.Task[str], TaskId] = field(default_factory=dict)
     _announced: bool = False
-    _just_asked: bool = False
+    _naps: list[float] = field(default_factory=list)
     _quiet_polls: int = 0
     _failures: int = 0
 
@@ -117,7 +117,8 @@ class ClaimLoop:
             return True
         fresh = not self._announced
         self._announced = True
-        self._just_asked = self._just_asked or fresh
+        if fresh:
+            self._naps = list(limits.HINT_NAPS_SECONDS)
         return not fresh
 
     def _nap(self) -> float:
@@ -125,9 +126,7 @@ class ClaimLoop:
 
         A transaction that was under way at that moment did not see that this worker sleeps.
         """
-        first = self._just_asked
-        self._just_asked = False
-        return min(limits.HINT_GRACE_SECONDS, self.poll_seconds) if first else self.poll_seconds
+        return min(self._naps.pop(0) if self._naps else self.poll_seconds, self.poll_seconds)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait for a hint, a finished attempt or the stop, at most so many seconds."""
