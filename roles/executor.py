@@ -201,6 +201,8 @@ async def _measure(ctx: RoleContext, found: Landed, *, tests: bool) -> tuple[Lan
     report = await ctx.verify(found.merged, found.draft.base, tests=tests)
     if not report.good:
         raise CriteriaUnmet(f"the change was merged already, but: {report.problem}")
+    if found.reported and report.doubts:
+        await ctx.pass_diff(found.draft, report)
     await ctx.ask_for_unknown(report.verdicts)
     return found, report
 
@@ -252,27 +254,32 @@ async def _land(
             step = await ctx.sent_back(report.problem)
             continue
         body = await ctx.describe_pull(draft, report)
-        pull = await ctx.open_pull(draft, body)
+        pull = await ctx.open_pull(draft, report, body)
         await ctx.ask_for_unknown(report.verdicts)
         step = await ctx.go_on(draft, pull)
         if step.mends:
             continue
-        turn = await _turn(ctx, draft, step, documents_only)
+        turn = await _turn(ctx, draft, report, step, documents_only)
         if isinstance(turn, Draft) and turn.head == draft.head:
             return await ctx.merge(draft, pull, body), report
         step = turn if isinstance(turn, Step) else None
         draft, replayed = (turn, True) if isinstance(turn, Draft) else (draft, False)
 
 
-async def _turn(ctx: RoleContext, draft: Draft, step: Step, documents_only: bool) -> Draft | Step:
+async def _turn(
+    ctx: RoleContext, draft: Draft, report: Verification, step: Step, documents_only: bool
+) -> Draft | Step:
     """Take the turn to merge: this draft, the one on the newest base, or what to mend first."""
     if step.move is Move.MERGE:
-        await ctx.pass_diff(draft)
-    turn = await ctx.take_turn(draft, documents_only=documents_only)
+        await ctx.pass_diff(draft, report)
+    behind = step.move is not Move.MERGE
+    turn = await ctx.take_turn(draft, documents_only=documents_only, behind=behind)
     if turn.conflicts:
         files = ", ".join(turn.conflicts[:MOST_FILES])
         return Step(Move.UPDATE, f"The base changed too; these files hold conflict marks: {files}")
-    if step.move is not Move.MERGE and turn.draft.head == draft.head:
+    if step.move is Move.EJECTED and turn.draft.head == draft.head:
+        return Step(Move.CHECKS, step.reason)
+    if behind and turn.draft.head == draft.head:
         raise PullConflict(f"{step.reason}, but its base is the newest one: {draft.base}")
     return turn.draft
 

@@ -132,6 +132,24 @@ def check_agent(loaded: Loaded) -> Finding:
     return Finding("code agent", "ok", agent_version(loaded.settings))
 
 
+def check_overhead(loaded: Loaded) -> Finding:
+    """Say how many tokens each request of the built-in agent has before the task's first word."""
+    from juggernaut.app.resources import read_prompts
+    from juggernaut.app.role_files import load_role
+    from juggernaut.coder.overhead import overhead_tokens
+    from juggernaut.domain.limits import OVERHEAD_TOKENS
+    from juggernaut.role.context import DATA_RULE
+
+    prompt = read_prompts(loaded.resources.config / "prompts").get("coder", "")
+    roles = [load_role(path).instructions for path in loaded.all_roles().values()]
+    tokens = overhead_tokens(f"{prompt}\n\n{max(roles, key=len, default='')}\n\n{DATA_RULE}")
+    detail = f"builtin: at most about {tokens} tokens of system prompt and tools in each request"
+    if tokens < OVERHEAD_TOKENS:
+        return Finding("agent overhead", "ok", detail)
+    remedy = f"keep it below {OVERHEAD_TOKENS}: shorten config/prompts/coder.md"
+    return Finding("agent overhead", "warn", detail, remedy)
+
+
 def check_local_postgres(loaded: Loaded) -> Finding:
     """Say whether demo and up could start a PostgreSQL of their own."""
     from juggernaut.app.local_postgres.binaries import candidate_folders
@@ -168,6 +186,7 @@ OFFLINE: Final[tuple[tuple[str, Callable[[Loaded], Finding]], ...]] = (
     ("roles", check_roles),
     ("model", check_models),
     ("code agent", check_agent),
+    ("agent overhead", check_overhead),
     ("embedded postgresql", check_local_postgres),
 )
 

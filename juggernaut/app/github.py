@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from juggernaut.adapters.forges.github import GitHubForge
 from juggernaut.adapters.forges.github.client import Client
-from juggernaut.adapters.forges.github.names import PUBLIC_API, Place, looks_remote
+from juggernaut.adapters.forges.github.names import PUBLIC_API, Place, Repo, looks_remote
 from juggernaut.adapters.forges.github.remote import GitHubSource
 from juggernaut.adapters.forges.github.tokens import AppKey, AppTokens, GivenToken, Tokens
 from juggernaut.adapters.forges.github.wire import Wire
@@ -49,15 +49,43 @@ def github_name(repo: str, settings: Settings) -> str:
         return github.name(repo)
 
 
+@dataclass(frozen=True, slots=True)
+class FileToken:
+    """A given token whose file may be replaced."""
+
+    now: Callable[[], Settings]
+    app: bool = False
+
+    async def of(self, repo: Repo) -> Secret:
+        """Give the one of now, for whatever repository."""
+        return Secret(self._value())
+
+    def forget(self, repo: Repo, token: Secret) -> bool:
+        """Say whether another one than the refused one is there."""
+        return self._value() != token.reveal()
+
+    async def login(self) -> str:
+        """Say nothing: the API tells it of the token itself."""
+        return ""
+
+    def _value(self) -> str:
+        """Read the setting."""
+        token = self.now().github_token
+        return token.get_secret_value() if token else ""
+
+
 @contextmanager
-def opened(settings: Settings) -> Iterator[GitHub | None]:
+def opened(
+    settings: Settings, now: Callable[[], Settings] | None = None
+) -> Iterator[GitHub | None]:
     """Give GitHub while the block lasts; None when no credential is configured.
 
-    Raises ConfigError for half a credential, or two of them. Nothing is asked yet.
+    `now` gives the settings with secrets as their files have them at the moment. Nothing is asked
+    yet. Raises ConfigError for half a credential, or two of them.
     """
     place = Place.of(settings.github_api_url or PUBLIC_API)
     wire = Wire(place.api)
-    tokens = _tokens(settings, wire)
+    tokens = _tokens(settings, wire, now)
     try:
         if tokens is None:
             yield None
@@ -68,7 +96,7 @@ def opened(settings: Settings) -> Iterator[GitHub | None]:
         wire.close()
 
 
-def _tokens(settings: Settings, wire: Wire) -> Tokens | None:
+def _tokens(settings: Settings, wire: Wire, now: Callable[[], Settings] | None) -> Tokens | None:
     """Choose where tokens come from."""
     key, app = settings.github_app_private_key, settings.github_app_id
     installation = settings.github_app_installation_id
@@ -77,10 +105,15 @@ def _tokens(settings: Settings, wire: Wire) -> Tokens | None:
     if given is not None and any(part is not None for part in parts):
         raise ConfigError("GITHUB_TOKEN and GITHUB_APP_... are both set: keep one of them")
     if given is not None:
-        return GivenToken(Secret(given.get_secret_value()))
+        return FileToken(now) if now else GivenToken(Secret(given.get_secret_value()))
     if app is not None and key is not None and installation is not None:
-        # Hosts that keep one line per variable write the line ends of the key as \n.
-        pem = key.get_secret_value().replace("\\n", "\n")
+
+        def pem() -> str:
+            """Give the key of now, with line ends."""
+            # Hosts that keep one line per variable write them as two signs.
+            found = (now() if now else settings).github_app_private_key or key
+            return found.get_secret_value().replace("\\n", "\n")
+
         return AppTokens(wire, AppKey(app, Secret(pem), installation))
     if any(part is not None for part in parts):
         raise ConfigError(f"the GitHub App is named only in part: {HOW}")

@@ -10,7 +10,7 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ConfigError
@@ -20,7 +20,11 @@ from juggernaut.domain.pull_rules import Linter, PullRules, Quality
 RULES_FILE: Final = "quality.toml"
 PERSON: Final = r"^[^<>\x00-\x1f\x7f]{1,100}$"
 ADDRESS: Final = r"^[^<>@\s\x00-\x1f\x7f]{1,64}@[^<>@\s\x00-\x1f\x7f]{1,200}$"
+MOST_LABELS: Final = 10
 CO_AUTHOR: Final = r"^[^<>\x00-\x1f\x7f]{1,100} <[^<>@\s]{1,64}@[^<>@\s]{1,200}>$"
+
+# GitHub takes 50 characters; a comma would be two labels elsewhere.
+Label = Annotated[str, Field(pattern=r"^[^,\s\x00-\x1f\x7f]([^,\x00-\x1f\x7f]{0,48}\S)?$")]
 
 
 class PullSettings(BaseModel):
@@ -36,6 +40,13 @@ class PullSettings(BaseModel):
     sign_off: bool = False
     quality: Quality = Quality.ENFORCE
     merge_method: Literal["squash", "merge", "rebase"] = "squash"
+    labels: tuple[Label, ...] = Field(("juggernaut", "risk: {risk}"), max_length=MOST_LABELS)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def split(cls, value: object) -> object:
+        """Read the short form `labels=one|two`; `labels=` is none at all."""
+        return [name for name in value.split("|") if name] if isinstance(value, str) else value
 
     def trailers(self) -> tuple[str, ...]:
         """Give the trailers that each commit gets besides its task."""
@@ -53,6 +64,7 @@ class PullSettings(BaseModel):
             max_changed_lines=self.max_changed_lines,
             max_files=self.max_files,
             trailers=self.trailers(),
+            labels=self.labels,
             quality=self.quality,
             linter=Linter(argv, linter_rules(config / RULES_FILE)),
         )

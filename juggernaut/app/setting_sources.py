@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ SECRETS: Final = frozenset(
         "added_model_key",
         "github_token",
         "github_app_private_key",
+        "github_webhook_secret",
     }
 )
 
@@ -49,6 +50,7 @@ class Loaded:
     settings: Settings
     resources: Resources
     sources: Mapping[str, str]
+    files: Mapping[str, Path] = field(default_factory=dict)  # secrets that came from one
 
     def roles(self) -> dict[str, Path]:
         """Give the files of the roles that worker_type names."""
@@ -63,10 +65,10 @@ class Loaded:
 
     def explain(self) -> Iterator[dict[str, object]]:
         """Give name, variable, value (secrets masked) and source of each setting."""
-        for name, field in Settings.model_fields.items():
+        for name, described in Settings.model_fields.items():
             yield {
                 "setting": name,
-                "variable": field.alias,
+                "variable": described.alias,
                 "value": shown(getattr(self.settings, name)),
                 "source": self.sources.get(name, "default"),
             }
@@ -99,7 +101,7 @@ def load_settings(
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(first_line(error, values, sources)) from None
-    loaded = Loaded(settings, resources, sources)
+    loaded = Loaded(settings, resources, sources, files_of(sources))
     check_roles(loaded)
     return loaded
 
@@ -149,6 +151,16 @@ def secret_files() -> list[Path]:
     """Give the files that NAME_FILE variables name."""
     named = (os.environ.get(f"{variable(name)}_FILE") for name in sorted(SECRETS))
     return [Path(path) for path in named if path]
+
+
+def files_of(sources: Mapping[str, str]) -> dict[str, Path]:
+    """Give the files of the secrets that came from one, by the name of the setting."""
+    files = {name: os.environ.get(f"{variable(name)}_FILE", "") for name in sorted(SECRETS)}
+    return {
+        name: Path(path).absolute()
+        for name, path in files.items()
+        if path and sources.get(name, "").startswith("environment")
+    }
 
 
 def read_secret(name: str, path: Path) -> str:

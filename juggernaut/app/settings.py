@@ -55,6 +55,7 @@ class Settings(BaseModel):
     added_model_key: SecretStr | None = Field(None, alias="JUGGERNAUT_MODEL_KEY")
     model: str | None = Field(None, alias="JUGGERNAUT_MODEL", pattern=r"^[a-z0-9_-]+/\S+$")
     script: Path | None = Field(None, alias="JUGGERNAUT_SCRIPT")
+    record: Path | None = Field(None, alias="JUGGERNAUT_RECORD")
     agent: str | None = Field(None, alias="JUGGERNAUT_AGENT")
     agent_path: Path | None = Field(None, alias="JUGGERNAUT_AGENT_PATH")
     repo: str | None = Field(None, alias="JUGGERNAUT_REPO")
@@ -66,6 +67,11 @@ class Settings(BaseModel):
     github_app_id: str | None = Field(None, alias="GITHUB_APP_ID", pattern=r"^\w+$")
     github_app_private_key: SecretStr | None = Field(None, alias="GITHUB_APP_PRIVATE_KEY")
     github_app_installation_id: int | None = Field(None, alias="GITHUB_APP_INSTALLATION_ID", ge=1)
+    github_webhook_secret: SecretStr | None = Field(
+        None, alias="GITHUB_WEBHOOK_SECRET", min_length=16
+    )
+    port: int | None = Field(None, alias="PORT", ge=0, le=65_535)
+    bind: str = Field("127.0.0.1", alias="JUGGERNAUT_BIND", min_length=1)
     data_dir: Path = Field(default_factory=default_data_dir, alias="JUGGERNAUT_DATA_DIR")
     roles_dir: Path | None = Field(None, alias="JUGGERNAUT_ROLES_DIR")
     allow_bare: bool = Field(False, alias="JUGGERNAUT_ALLOW_BARE")
@@ -76,6 +82,10 @@ class Settings(BaseModel):
     pool_size: int = Field(5, alias="JUGGERNAUT_POOL_SIZE", ge=2, le=100)
     log_format: Literal["auto", "json", "console"] = Field("auto", alias="LOG_FORMAT")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", alias="LOG_LEVEL")
+
+    def record_folder(self) -> Path | None:
+        """Give the folder for cassettes, if there is to be one."""
+        return self.record.expanduser().absolute() if self.record else None
 
     def operator_dsn(self) -> str:
         """Give the operator's database, or raise ConfigError."""

@@ -49,6 +49,7 @@ class Wish:
     folder: Path | None
     keep: bool
     config: str | None
+    record: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Prepared:
     folder: Path
     keep: bool
     config: str | None
+    record: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Ended:
     folder: Path
     repository: str
     merged: list[Row]
-    operator_url: str
+    dsn_option: str
     worker_log: str
     worker_exit: int | None
 
@@ -101,6 +103,7 @@ def prepared(wish: Wish, loaded: Loaded) -> Prepared:
         folder=folder,
         keep=wish.keep,
         config=str(Path(wish.config).absolute()) if wish.config else None,
+        record=loaded.settings.record_folder(),
     )
 
 
@@ -117,7 +120,12 @@ async def serve(wish: Prepared, loaded: Loaded, view: LineView | LiveView) -> En
             open_board(url) as board,
             running_worker(wish.folder, settings, keep=wish.keep) as worker,
         ):
-            return await _follow(wish, url, board, worker, repository, view)
+            return await _follow(wish, dsn_option(url, loaded), board, worker, repository, view)
+
+
+def dsn_option(url: str, loaded: Loaded) -> str:
+    """Give what a command needs besides: nothing for who set DATABASE_URL, which is a secret."""
+    return "" if loaded.settings.database_url is not None else f' --dsn "{url}"'
 
 
 def _place(repo: str) -> str:
@@ -174,6 +182,8 @@ async def _settings(wish: Prepared, loaded: Loaded, url: str, repository: str) -
         settings[CONFIG_VARIABLE] = wish.config
     if wish.script is not None:
         settings["JUGGERNAUT_SCRIPT"] = str(wish.script)
+    if wish.record is not None:
+        settings["JUGGERNAUT_RECORD"] = str(wish.record)
     if wish.test is not None:
         settings["JUGGERNAUT_TEST_COMMAND"] = shlex.join(wish.test)
     return settings
@@ -221,7 +231,7 @@ async def _works(known: str, operator_url: str) -> bool:
 
 async def _follow(
     wish: Prepared,
-    url: str,
+    option: str,
     board: Board,
     worker: WorkerProcess,
     repository: str,
@@ -234,7 +244,7 @@ async def _follow(
         """Say how to decide; nobody decides in a person's place."""
         view.say(
             f"waits for you: {waiting['title']}\n{waiting['reason']}\n{waiting['approve_sql']}\n"
-            f'juggernaut approve {waiting["task_id"]} --dsn "{url}"'
+            f"juggernaut approve {waiting['task_id']}{option}"
         )
 
     with view.running():
@@ -247,7 +257,7 @@ async def _follow(
         wish.folder,
         repository,
         [row for row in merged if row["merged_sha"]],
-        url,
+        option,
         worker.tail(),
         worker.ended,
     )
@@ -256,5 +266,5 @@ async def _follow(
 async def _goal(board: Board, title: str, repository: str) -> UUID:
     """Give the open goal of this title, or add it."""
     found = await board.row("find_open_goal", title, repository)
-    row = found or await board.only("add_goal", title, "", repository, None)
+    row = found or await board.only("add_goal", title, "", repository, None, True)
     return UUID(str(row["id"]))

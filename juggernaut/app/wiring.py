@@ -9,11 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
-
-from pydantic import SecretStr
 
 from juggernaut import __version__
+from juggernaut.adapters.cassettes.folder import CassetteFolder
 from juggernaut.adapters.clock import SystemClock
 from juggernaut.adapters.forges.by_repo import ForgeByRepo
 from juggernaut.adapters.forges.git import Git
@@ -30,12 +28,13 @@ from juggernaut.adapters.postgres.store import PgStore
 from juggernaut.adapters.postgres.store_pulls import PgPulls
 from juggernaut.adapters.sandboxes.probe import best_sandbox
 from juggernaut.app.agents import choose_agent
+from juggernaut.app.doors import doors
 from juggernaut.app.github import HOW, GitHub, opened
 from juggernaut.app.migrate import check_schema
-from juggernaut.app.opaque import make_opaque
 from juggernaut.app.resources import read_prompts
 from juggernaut.app.role_files import load_role
-from juggernaut.app.setting_sources import SECRETS, Loaded, secret_files
+from juggernaut.app.secret_files import LiveSettings, known_values
+from juggernaut.app.setting_sources import Loaded, secret_files
 from juggernaut.app.settings import ADDED, Settings
 from juggernaut.app.work_folder import make_folder, own_folder
 from juggernaut.domain.errors import ConfigError, InvalidInput
@@ -74,36 +73,39 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
 
     Raises ConfigError, SchemaDrift or DatabaseUnreachable before any worker registers.
     """
-    make_opaque()
-    settings = loaded.settings
+    settings, live = loaded.settings, LiveSettings(loaded.settings, loaded.files)
     roles = [load_role(path) for path in loaded.roles().values()]
-    dsn = settings.worker_dsn()
     drop_to = WORKER_ROLE if settings.shared_login else None
-    await check_schema(dsn, loaded.resources.migrations)
+    await check_schema(settings.worker_dsn(), loaded.resources.migrations)
     # A pooler passes no role on, so a shared login goes past it.
     pooled = settings.pooled and not settings.shared_login
     data = make_folder(settings.data_dir)
     async with AsyncExitStack() as stack:
         own = stack.enter_context(own_folder(data / TREES))
         pool = await stack.enter_async_context(
-            open_pool(dsn, size=settings.pool_size, role=drop_to, pooled=pooled)
+            open_pool(live.worker_dsn, size=settings.pool_size, role=drop_to, pooled=pooled)
         )
         pulse_pool = await stack.enter_async_context(
-            open_pool(dsn, size=1, role=drop_to, pooled=pooled)
+            open_pool(live.worker_dsn, size=1, role=drop_to, pooled=pooled)
         )
-        github = stack.enter_context(opened(settings))
-        services = await assemble(loaded, data, own, PgStore(pool), PgPulls(pool), github)
+        github = stack.enter_context(opened(settings, live.now))
+        services = await assemble(loaded, live, data, own, PgStore(pool), PgPulls(pool), github)
         pulse = PgStore(pulse_pool)
         workers = tuple(
             make_worker(role, settings, services, pulse, process, len(roles), once)
             for role in roles
         )
-        listener = Listener(settings.listen_dsn(), process.hint, role=drop_to)
-        yield Runtime(workers, () if once else (Child("listen", listener.run),))
+        listener = Listener(live.listen_dsn, process.hint, role=drop_to)
+        if once:
+            yield Runtime(workers, ())
+            return
+        open_doors = stack.enter_context(doors(PgStore(pool), live.now))
+        yield Runtime(workers, (Child("listen", listener.run), *open_doors))
 
 
 async def assemble(
     loaded: Loaded,
+    live: LiveSettings,
     data: Path,
     own: Path,
     store: PgStore,
@@ -115,23 +117,28 @@ async def assemble(
     git = Git(settings.pulls.author_name, settings.pulls.author_email)
     local = LocalForge(pulls, data, git)
     repo = await default_repository(local, github, settings)
+    record = settings.record_folder()
+    # Made before the sandbox, which hides what is there.
+    tapes = CassetteFolder(record) if record else None
+    hidden = [*hidden_places(), *([record] if record else [])]
     return Services(
         store=store,
-        models=build_models(loaded),
+        models=build_models(loaded, live.now),
         agent=choose_agent(settings, own / "agents"),
         forge=ForgeByRepo(local, github.forge, looks_remote) if github else local,
         workspaces=GitWorkspaces(own, git, remotes=github.source if github else None),
-        sandbox=await best_sandbox(own / "scratch", hidden_places()),
+        sandbox=await best_sandbox(own / "scratch", hidden),
         clock=SystemClock(),
         policy=load_policy(config / "policy.yaml"),
         prompts=read_prompts(config / "prompts"),
         settings=WorkSettings(
             repo,
             settings.test_command,
-            known_secrets(settings),
+            tuple(Secret(value) for value in known_values(settings)),
             settings.pulls.rules(config),
             allow_bare=settings.allow_bare,
         ),
+        cassettes=tapes,
     )
 
 
@@ -173,7 +180,10 @@ def make_worker(
         stopping=process.stopping,
         slots=settings.slots_of(role.name),
         handles=role.task_types,
-        meta={"version": __version__, "host": socket.gethostname(), "pid": os.getpid()},
+        meta={
+            **{"version": __version__, "host": socket.gethostname(), "pid": os.getpid()},
+            "metadata": {"sandbox": services.sandbox.level},
+        },
         duties=duties_of(services, role),
         drain_seconds=settings.drain_seconds,
         once=once,
@@ -224,10 +234,11 @@ def worker_id(setting: str | None, role: str, siblings: int) -> WorkerId:
     return WorkerId(setting if siblings == 1 else f"{setting}-{role}")
 
 
-def build_models(loaded: Loaded) -> Models | None:
+def build_models(loaded: Loaded, now: Callable[[], Settings]) -> Models | None:
     """Build the models that the settings choose; None when there is no key.
 
-    A call is a single request: the lifecycle repeats it, each try with its own reservation.
+    `now` gives the settings with the keys of the moment. A call is a single request: the lifecycle
+    repeats it, each try with its own reservation.
     """
     choice = loaded.settings.model_choice()
     if choice is None:
@@ -237,12 +248,23 @@ def build_models(loaded: Loaded) -> Models | None:
     config = load_models_config(loaded.resources.config / "models.yaml")
     settings = loaded.settings
     accounts = {
-        name: Account(key.get_secret_value(), settings.model_address(name))
+        name: Account(key.get_secret_value(), settings.model_address(name), key_of(name, now))
         for name in config.providers
         if (key := settings.model_key(name)) is not None
     }
     provider = config.first_added() if choice.provider == ADDED else choice.provider
     return ModelsByPurpose(config, provider, accounts, override=choice.model)
+
+
+def key_of(provider: str, now: Callable[[], Settings]) -> Callable[[], str]:
+    """Give what tells the key of a provider at the moment."""
+
+    def key() -> str:
+        """Tell it."""
+        found = now().model_key(provider)
+        return found.get_secret_value() if found else ""
+
+    return key
 
 
 def load_policy(path: Path) -> Policy:
@@ -257,15 +279,3 @@ def hidden_places() -> list[Path]:
     except RuntimeError:
         return secret_files()
     return [*secret_files(), *(home / name for name in PRIVATE_IN_HOME)]
-
-
-def known_secrets(settings: Settings) -> tuple[Secret, ...]:
-    """Give the secrets of this process, so that they are scrubbed wherever they turn up."""
-    found: list[Secret] = []
-    for name in sorted(SECRETS):
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            text = value.get_secret_value()
-            password = urlsplit(text).password if "://" in text else None
-            found += [Secret(text), *([Secret(unquote(password))] if password else [])]
-    return tuple(found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
+from juggernaut.coder import bounds
 from juggernaut.coder.context import compact
+from juggernaut.coder.record import Record
 from juggernaut.coder.tools import FINISH, SPECS, Used
 from juggernaut.domain import limits
 from juggernaut.domain.agents import AgentEvent, EventKind, Tell, silent
@@ -23,11 +25,16 @@ from juggernaut.domain.exchange import (
     ToolResult,
 )
 from juggernaut.domain.purse import Landing
+from juggernaut.domain.steady import DURATION
 
-DURATION: Final = re.compile(r"\d+(?:\.\d+)? ?(?:ms|s|sec|seconds)\b")
 LAST_TURNS: Final = 3
 TRAIL_CALLS: Final = 20
 TRAIL_CHARS: Final = 300
+LONGEST_CYCLE: Final = 3
+SHOWN_CHARS: Final = 500  # of a result, however full the turn is already
+REPLY_PART: Final = 4  # a reply takes at most one of so many parts of a model's context
+MAP_PART: Final = 8
+RESULTS_PART: Final = 2
 
 
 class Conversation:
@@ -44,11 +51,23 @@ class Conversation:
         self._results: list[ToolResult] = []
         self._said: list[str] = []
         self._warned: set[str] = set()
-        self._last = ""
-        self._streak = 0
+        self._record = Record()
+        self._calls: deque[str] = deque(maxlen=LONGEST_CYCLE * limits.AGENT_REPEATS)
+        self._reply_tokens, self._window = _room(request)
         self.trail: deque[str] = deque(maxlen=TRAIL_CALLS)
         self.turns = 0
         self.tool_uses = 0
+
+    @property
+    def map_bytes(self) -> int:
+        """Give the room for a map of the repository."""
+        return min(limits.MAP_BYTES, self._window // MAP_PART)
+
+    def add_map(self, text: str) -> None:
+        """Put a map into the first message, where it is part of what a provider caches."""
+        first = self._messages[0]
+        if text:
+            self._messages[0] = replace(first, text=f"{first.text}\n\n{text}")
 
     @property
     def system(self) -> str:
@@ -73,16 +92,24 @@ class Conversation:
             text = "\n".join(self._said)
             self._messages.append(Message("user", text, tool_results=tuple(self._results)))
             self._results, self._said = [], []
-        self._messages = list(compact(self._messages, limits.CONTEXT_CHARS))
+        self._compact()
         return ModelRequest(
             purpose="code",
             system=self._request.system,
             messages=tuple(self._messages),
             tools=SPECS,
-            max_tokens=limits.REPLY_TOKENS,
+            max_tokens=self._reply_tokens,
             timeout_seconds=limits.MODEL_SECONDS,
             landing=Landing.KEPT,
         )
+
+    def _compact(self) -> None:
+        """Leave old turns out if the conversation nears its window, and tell it."""
+        kept = compact(self._messages, self._window, self._record.text)
+        if len(kept) < len(self._messages):
+            left = len(self._messages) - len(kept)
+            self._tell(AgentEvent(EventKind.NOTE, f"{left} messages left out; a record is kept"))
+        self._messages = list(kept)
 
     def hear(self, reply: ModelReply) -> None:
         """Add a reply; the calls of one that was cut off are dropped, they may be half."""
@@ -93,25 +120,38 @@ class Conversation:
         calls = () if reply.stop is StopReason.LENGTH else reply.tool_calls
         text = reply.text if reply.text.strip() or calls else "(no text)"
         self._messages.append(Message("assistant", text, tool_calls=calls))
+        self._record.hear(self.turns, reply.text, calls)
         self._tell(AgentEvent(EventKind.TEXT, text))
         for call in calls:
             self._tell(AgentEvent(EventKind.TOOL, call.name))
 
     def show(self, call: ToolCall, used: Used) -> None:
         """Add what a call gave, and count it."""
-        self._results.append(ToolResult(call.id, used.shown(), used.is_error))
-        self._tell(AgentEvent(EventKind.RESULT, call.name, ok=not used.is_error))
+        # One turn with many results must not push out everything else.
+        room = self._window // RESULTS_PART - sum(len(json.dumps(r.text)) for r in self._results)
+        plain = bounds.fitting(used.plain, max(room, SHOWN_CHARS))
+        shown = replace(used, plain=plain).shown()
+        self._results.append(ToolResult(call.id, shown, used.is_error))
+        self._record.note(self.turns, call, used)
+        facts = {"arguments": dict(call.arguments), "plain": used.plain}
+        self._tell(AgentEvent(EventKind.RESULT, call.name, ok=not used.is_error, facts=facts))
         if not used.is_error and call.name != FINISH:
             self.tool_uses += 1
         arguments = json.dumps(call.arguments, sort_keys=True, default=str)
         this = f"{call.name} {arguments} {DURATION.sub('#', used.plain)}"
-        self._streak = self._streak + 1 if this == self._last else 1
-        self._last = this
+        self._calls.append(this)
         self.trail.append(f"{call.name} {arguments[:TRAIL_CHARS]} -> {used.plain[:TRAIL_CHARS]}")
 
     def repeats(self) -> bool:
-        """Say whether the same call gave the same thing too many times in a row."""
-        return self._streak >= limits.AGENT_REPEATS
+        """Say whether the same calls, up to three in turn, gave the same things too many times."""
+        calls = list(self._calls)
+        for length in range(1, LONGEST_CYCLE + 1):
+            last = calls[-length * limits.AGENT_REPEATS :]
+            if len(last) == length * limits.AGENT_REPEATS and last == last[:length] * (
+                limits.AGENT_REPEATS
+            ):
+                return True
+        return False
 
     def settle(self) -> None:
         """Forget the warnings that only count while they are in a row."""
@@ -142,3 +182,15 @@ class Conversation:
             handoff=handoff,
             purse=purse,
         )
+
+
+def _room(request: AgentRequest) -> tuple[int, int]:
+    """Give the tokens of a reply, and the characters that messages may take in the context."""
+    if request.context_tokens is None:
+        return limits.REPLY_TOKENS, limits.CONTEXT_CHARS
+    reply = min(limits.REPLY_TOKENS, request.context_tokens // REPLY_PART)
+    tools = [(tool.name, tool.description, tool.schema) for tool in SPECS]
+    fixed = len(json.dumps([request.system, tools]))
+    tokens = request.context_tokens - reply - limits.MODEL_OVERHEAD_TOKENS
+    chars = tokens * limits.CONTEXT_CHARS_PER_TOKEN - fixed
+    return reply, min(limits.CONTEXT_CHARS, max(chars, limits.CONTEXT_LEAST_CHARS))

@@ -6,11 +6,10 @@ It was paid for in advance, so that work that has to stop leaves a note and not 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable
 from secrets import token_hex
 from typing import Final
 
+from juggernaut.coder import bounds
 from juggernaut.coder.conversation import Conversation
 from juggernaut.coder.tools import FINISH, SPECS
 from juggernaut.domain import limits, redact
@@ -42,8 +41,8 @@ async def land(talk: Conversation, ask: Asker, reason: str, purse: str | None) -
 
 def _request(talk: Conversation, reason: str) -> ModelRequest:
     """Make a request that is never larger than what was set aside for it."""
-    asked = _fitting(talk.asked, ROOM_CHARS)
-    trail = _fitting("\n".join(_newest(talk.trail, ROOM_CHARS)), ROOM_CHARS)
+    asked = bounds.fitting(talk.asked, ROOM_CHARS)
+    trail = bounds.fitting("\n".join(bounds.newest(talk.trail, ROOM_CHARS)), ROOM_CHARS)
     parts = [
         STOP.format(reason=reason),
         frame(asked, "what was asked for", token_hex(16)),
@@ -68,21 +67,3 @@ def _note(reply: ModelReply) -> str:
         if call.name == FINISH and isinstance(summary, str) and summary.strip():
             return redact.scrub(summary.strip(), limit=limits.LANDING_NOTE_CHARS)
     return redact.scrub(reply.text.strip() or SILENT, limit=limits.LANDING_NOTE_CHARS)
-
-
-def _newest(lines: Iterable[str], most_chars: int) -> list[str]:
-    """Give as many of the last lines as there is room for."""
-    kept: list[str] = []
-    for line in reversed(list(lines)):
-        most_chars -= len(line) + 1
-        if most_chars < 0:
-            break
-        kept.insert(0, line)
-    return kept
-
-
-def _fitting(text: str, most_chars: int) -> str:
-    """Cut a text until it fits as JSON in ASCII, which is how the purse counts it."""
-    while len(json.dumps(text)) > most_chars:
-        text = redact.shorten(text, len(text) * 2 // 3)
-    return text

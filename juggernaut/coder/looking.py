@@ -12,6 +12,7 @@ from typing import Final
 
 from juggernaut.coder import bounds, grep
 from juggernaut.coder.paths import Parts, WorkTree, is_git
+from juggernaut.coder.seen import Seen
 from juggernaut.domain import limits
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.ports import Sandbox
@@ -79,13 +80,15 @@ def _described(folder: int, name: str, path: str) -> str:
     return f"{shown}  [{'link, not followed' if stat.S_ISLNK(facts.st_mode) else 'special file'}]"
 
 
-def read_lines(tree: WorkTree, parts: Parts, start: int, count: int) -> str:
+def read_lines(tree: WorkTree, seen: Seen, parts: Parts, start: int, count: int) -> str:
     """Give numbered lines of a file, and where to read on."""
-    lines = bounds.clean(tree.read(parts)).split("\n")
+    text = tree.read(parts)
+    lines = bounds.clean(text).split("\n")
     if lines[-1] == "":
         lines.pop()
     if start > max(1, len(lines)):
         raise InvalidInput(f"{'/'.join(parts)} has {len(lines)} lines; start={start} is past them")
+    seen.note(parts, text)
     shown: list[str] = []
     room = limits.TOOL_OUTPUT_CHARS
     for number, text in enumerate(lines[start - 1 : start - 1 + count], start):

@@ -14,6 +14,7 @@ from typing import Final
 from juggernaut.coder.conversation import Conversation
 from juggernaut.coder.landing import land
 from juggernaut.coder.paths import WorkTree
+from juggernaut.coder.repository import map_of
 from juggernaut.coder.tools import FINISH, Toolbox, Used
 from juggernaut.domain import limits
 from juggernaut.domain.agents import Capabilities, OneEnd, Tell, silent
@@ -69,10 +70,12 @@ class BuiltinAgent:
         self, talk: Conversation, request: AgentRequest, ask: Asker, sandbox: Sandbox
     ) -> AgentResult:
         """Work, and land at a bound."""
-        tools = Toolbox(WorkTree(Path(request.worktree)), sandbox)
+        tree = Path(request.worktree)
+        tools = Toolbox(WorkTree(tree), sandbox)
         purse = None
         try:
             async with asyncio.timeout(request.timeout_seconds) as limit:
+                talk.add_map(await map_of(tree, sandbox, request.prompt, talk.map_bytes))
                 end = await self._work(talk, tools, ask)
             if end is not None:
                 return end

@@ -29,6 +29,10 @@ PLAIN_MODE: Final = 0o644
 NAME_BYTES: Final = 255
 
 
+class Missing(InvalidInput):
+    """There is nothing of this name."""
+
+
 def parse(path: str) -> Parts:
     """Split a relative path; raises InvalidInput for one that no tool may touch."""
     if len(path) > limits.TOOL_PATH_CHARS:
@@ -168,7 +172,7 @@ def _explained(parts: Parts, parent: int) -> Iterator[None]:
                 f"{name} is a link to {target[:200]!r}; links are not followed, name the target"
             ) from error
         if isinstance(error, FileNotFoundError):
-            raise InvalidInput(f"{name} does not exist; use list to see what does") from error
+            raise Missing(f"{name} does not exist; use list to see what does") from error
         raise InvalidInput(f"{name}: {error.strerror}") from error
 
 

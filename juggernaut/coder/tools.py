@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from juggernaut.coder import arguments, bounds
-from juggernaut.coder.editing import replace_once, write_file
+from juggernaut.coder.editing import NoMatch, replace_once, write_file
 from juggernaut.coder.looking import list_folder, read_lines, search
 from juggernaut.coder.paths import WorkTree, parse
+from juggernaut.coder.seen import Seen
 from juggernaut.domain import limits, redact
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.domain.exchange import ToolCall, ToolSpec
-from juggernaut.domain.frame import frame
+from juggernaut.domain.frame import NONCE_CHARS, frame
 from juggernaut.domain.model import Json
 from juggernaut.ports import Sandbox
 
@@ -61,13 +62,19 @@ SPECS: Final = (
     ),
     _spec(
         "edit",
-        "Replace text in a file. old must be exact, without line numbers, and match once.",
+        "Replace text in a file that you have read. old: exact, without line numbers, there once.",
         3,
         path=_TEXT,
         old=_TEXT,
         new=_TEXT,
     ),
-    _spec("write", "Create a file or replace all of it.", 2, path=_TEXT, content=_TEXT),
+    _spec(
+        "write",
+        "Create a file, or replace all of one that you have read.",
+        2,
+        path=_TEXT,
+        content=_TEXT,
+    ),
     _spec(
         "run",
         "Run a program in the work tree: a list of words, no shell. Output is cut in the middle.",
@@ -86,12 +93,15 @@ class Used:
     plain: str
     is_error: bool
     source: str | None = None
+    lines: str = ""  # of a file, that explain an error
 
     def shown(self) -> str:
         """Give the text for the model; what comes from the work tree is framed."""
-        if self.source is None:
-            return self.plain
-        return frame(self.plain, self.source, secrets.token_hex(16))
+        if self.source is not None:
+            return frame(self.plain, self.source, secrets.token_hex(NONCE_CHARS))
+        if self.lines:
+            return f"{self.plain}\n{frame(self.lines, 'the file', secrets.token_hex(NONCE_CHARS))}"
+        return self.plain
 
 
 class Toolbox:
@@ -100,6 +110,7 @@ class Toolbox:
     def __init__(self, tree: WorkTree, sandbox: Sandbox) -> None:
         """Bind; nothing is touched yet."""
         self._tree = tree
+        self._seen = Seen()
         self._sandbox = sandbox
         self._tools: dict[str, Callable[[Json], Awaitable[Used]]] = {
             "list": self._list,
@@ -123,7 +134,9 @@ class Toolbox:
             arguments.only(call.arguments, properties if isinstance(properties, dict) else ())
             return await tool(call.arguments)
         except InvalidInput as error:
-            return Used(redact.shorten(bounds.clean(str(error)), limits.EXCERPT_CHARS), True)
+            lines = error.lines if isinstance(error, NoMatch) else ""
+            said = redact.shorten(bounds.clean(str(error)), limits.EXCERPT_CHARS)
+            return Used(said, True, lines=lines)
         except OSError as error:
             return Used(f"the file system refused: {error.strerror or error}", True)
 
@@ -149,7 +162,9 @@ class Toolbox:
         path = arguments.text(given, "path", limits.TOOL_PATH_CHARS)
         start = arguments.number(given, "start", 1, limits.EDIT_FILE_BYTES)
         count = arguments.number(given, "lines", limits.READ_LINES, limits.READ_LINES)
-        found = await asyncio.to_thread(read_lines, self._tree, parse(path), start, count)
+        found = await asyncio.to_thread(
+            read_lines, self._tree, self._seen, parse(path), start, count
+        )
         return Used(found, False, f"file {path}")
 
     async def _edit(self, given: Json) -> Used:
@@ -157,13 +172,15 @@ class Toolbox:
         path = arguments.text(given, "path", limits.TOOL_PATH_CHARS)
         old = arguments.text(given, "old", limits.EDIT_FILE_BYTES)
         new = arguments.text(given, "new", limits.EDIT_FILE_BYTES)
-        return Used(await asyncio.to_thread(replace_once, self._tree, parse(path), old, new), False)
+        done = await asyncio.to_thread(replace_once, self._tree, self._seen, parse(path), old, new)
+        return Used(done, False)
 
     async def _write(self, given: Json) -> Used:
         """Write a file."""
         path = arguments.text(given, "path", limits.TOOL_PATH_CHARS)
         content = arguments.text(given, "content", limits.EDIT_FILE_BYTES)
-        return Used(await asyncio.to_thread(write_file, self._tree, parse(path), content), False)
+        done = await asyncio.to_thread(write_file, self._tree, self._seen, parse(path), content)
+        return Used(done, False)
 
     async def _run(self, given: Json) -> Used:
         """Run a command; one that fails is an answer, one that cannot start is an error."""

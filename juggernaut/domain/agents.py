@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from juggernaut.domain.model import Json
+
 
 class EventKind(StrEnum):
     """What an event is about; `ended` is the last one, and there is one of it."""
@@ -23,11 +25,15 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentEvent:
-    """One thing that an agent told; `ok` is False for a result that is an error."""
+    """One thing that an agent told; `ok` is False for a result that is an error.
+
+    `facts`: arguments and plain result of a tool, from an agent that knows them.
+    """
 
     kind: EventKind
     text: str = ""
     ok: bool = True
+    facts: Json | None = None
 
 
 Tell: TypeAlias = Callable[[AgentEvent], None]

@@ -23,6 +23,7 @@ JuggernautError
 |  `- ForgeError          the forge refused or could not be reached
 |     |- PullConflict        the change does not apply to the base any more
 |     |- HeadMoved           the head is not the sha that was verified
+|     |- NotQueued           the forge's merge queue does not take it as it is
 |     |- NothingToMerge      no commits between head and base
 |     |- PullClosed          a person closed the pull request without a merge
 |     |- ForgeUnreachable    no answer, a lost one, or a server error
@@ -203,6 +204,12 @@ class HeadMoved(ForgeError):
     """The head of the branch is not the commit that was expected."""
 
     code = "head_moved"
+
+
+class NotQueued(ForgeError):
+    """The forge merges only through its merge queue, which does not take the change as it is."""
+
+    code = "not_queued"
 
 
 class NothingToMerge(ForgeError):

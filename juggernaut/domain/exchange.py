@@ -129,6 +129,7 @@ class AgentRequest:
     max_turns: int = 40
     timeout_seconds: float = 1_800.0
     session: str | None = None
+    context_tokens: int | None = None  # of the model that will answer, where it is known
 
     def __post_init__(self) -> None:
         """Check what no agent could work with."""

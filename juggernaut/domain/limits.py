@@ -14,6 +14,7 @@ MIB: Final = 1024 * KIB
 # Text at the door.
 TITLE_CHARS: Final = 300
 TEXT_CHARS: Final = 100_000
+KNOWN_SECRETS: Final = 64  # of a process, those that files were changed to among them
 CRITERION_CHARS: Final = 2_000
 CRITERIA_PER_TASK: Final = 30
 TASKS_PER_PROPOSAL: Final = 25
@@ -31,6 +32,17 @@ SEARCH_HITS: Final = 60
 LIST_ENTRIES: Final = 300
 EDIT_FILE_BYTES: Final = 2 * MIB
 CONTEXT_CHARS: Final = 240_000
+CONTEXT_CHARS_PER_TOKEN: Final = 2  # numbered lines that are short have little more
+PROMPT_BYTES_PER_TOKEN: Final = 3  # a careful guess: English and JSON have about 4
+CONTEXT_LEAST_CHARS: Final = 24_000
+OVERHEAD_TOKENS: Final = 2_500  # of system prompt and tools; doctor warns above it
+RECORD_CHARS: Final = 8_000
+MAP_BYTES: Final = 9_000  # 3,000 tokens by that guess
+MAP_FILES: Final = 50_000
+MAP_PARSED_FILES: Final = 300
+MAP_PARSED_BYTES: Final = 256 * KIB
+MAP_WORDS: Final = 1_500
+MAP_SECONDS: Final = 10.0
 TOOL_CALLS_PER_TURN: Final = 16
 TOOL_PATH_CHARS: Final = 1_000
 TOOL_LINE_CHARS: Final = 500
@@ -74,6 +86,10 @@ MODEL_REST_CAP_SECONDS: Final = 3_600.0  # whatever a provider asks for
 BREAKER_FAILURES: Final = 5
 BREAKER_WINDOW_SECONDS: Final = 60.0
 BREAKER_PAUSE_SECONDS: Final = 30.0
+
+# Cassettes.
+TAPE_BYTES: Final = 32 * MIB  # of one attempt; what comes after is not recorded
+TAPE_TEXT_CHARS: Final = 2 * MIB  # of one text: as much as a file that a tool may write
 
 # Sandboxed commands.
 COMMAND_SECONDS: Final = 600.0
@@ -148,11 +164,22 @@ FORGE_PAGE_ITEMS: Final = 100
 FORGE_REMEMBERED: Final = 256
 FORGE_COMMENT_CHARS: Final = 60_000
 FORGE_CHECK_CHARS: Final = 140  # of a commit status
+WEBHOOK_BYTES: Final = 1 * MIB
+WEBHOOK_PULLS: Final = 20  # that one delivery may name
 FORGE_LOG_BYTES: Final = 32 * MIB
 TOKEN_REFRESH_SECONDS: Final = 300.0
 GIT_REMOTE_SECONDS: Final = 600.0
 GIT_SLOW_SECONDS: Final = 30  # below 1 KiB/s for so long is a dead link
 GIT_FETCH_BYTES: Final = 2_048 * MIB
+
+# What doctor looks at.
+DOCTOR_REPOSITORIES: Final = 20
+DOCTOR_DAYS: Final = 7
+
+# Doors over HTTP.
+HTTP_CONNECTIONS: Final = 64
+HTTP_HEAD_BYTES: Final = 16 * KIB
+HTTP_IDLE_SECONDS: Final = 5
 
 # Research in a repository.
 SEARCHED_FILES: Final = 5_000

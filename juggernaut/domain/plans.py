@@ -11,6 +11,7 @@ from typing import Final
 
 from juggernaut.domain.digest import digest_of, plain, text_digest
 from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.forks import KEY as FORK
 from juggernaut.domain.model import Json, Plan, Risk, Sha, Task
 from juggernaut.domain.redact import shorten
 from juggernaut.domain.risk import Policy, assess_diff, assess_plan
@@ -104,6 +105,7 @@ def plan_of(
         "risk": assessed.risk.value,
         "policy": policy.version,
         **_answers(task),
+        **({FORK: plain(task.payload[FORK])} if FORK in task.payload else {}),
     }
     return Plan(body, digest_of(body), assessed.risk, assessed.factors)
 
@@ -117,9 +119,10 @@ def diff_plan_of(
     base: Sha,
     files: Sequence[str],
     diff: str,
+    doubts: Sequence[str] = (),
 ) -> Plan:
     """Compose the second gate: exactly this diff, from exactly this base to this head."""
-    assessed = assess_diff(planned, policy, files, diff, checks_of(task))
+    assessed = assess_diff(planned, policy, files, diff, checks_of(task), doubts)
     body: dict[str, object] = {
         "task": str(task.id),
         "head": head,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from juggernaut.domain.limits import PULL_FILES, PULL_LINES
-from juggernaut.domain.model import Task
+from juggernaut.domain.model import Risk, Task
 from juggernaut.domain.pulls import Change
 
 
@@ -36,6 +36,7 @@ class PullRules:
     max_changed_lines: int = PULL_LINES
     max_files: int = PULL_FILES
     trailers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     quality: Quality = Quality.OFF
     linter: Linter = Linter(None)
 
@@ -79,6 +80,11 @@ def too_big(change: Change, rules: PullRules) -> str | None:
 def commit_text(title: str, task: Task, trailers: Sequence[str]) -> str:
     """Give the message of the commit on the task's branch, with its trailers."""
     return f"{title}\n\n{trailer_block(task, trailers)}\n"
+
+
+def labels_for(rules: PullRules, risk: Risk) -> tuple[str, ...]:
+    """Give the labels of a pull request: `{risk}` in one stands for its risk."""
+    return tuple(dict.fromkeys(name.replace("{risk}", risk.value) for name in rules.labels))
 
 
 def trailer_block(task: Task, trailers: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from juggernaut.domain.pulls import (
 )
 
 OWN_CHECK: Final = "juggernaut/verify"
+QUEUED_KEY: Final = "queued:"  # begins the key of a head that was put into the merge queue
 SHOWN_NAMES: Final = 5
 
 
@@ -34,6 +35,7 @@ class Move(StrEnum):
     CHECKS = "checks"  # red: mend on the same branch
     REMARKS = "remarks"  # somebody asks or wants changes
     UPDATE = "update"  # behind its base, or in conflict with it
+    EJECTED = "ejected"  # the merge queue took it out again
     SENT_BACK = "sent_back"  # red on the newest base
     MOVED = "moved"  # somebody else pushed
     CLOSED = "closed"
@@ -101,7 +103,10 @@ def step_of(view: PullView, head: Sha, handled: AbstractSet[str]) -> Step:
     if pull.mergeable in (Mergeable.CONFLICT, Mergeable.BEHIND):
         said = f"the change is {_BASE[pull.mergeable]} {pull.base_branch}"
         return Step(Move.UPDATE, said)
-    return _waiting(view) or Step(Move.MERGE, "everything that it needs is there")
+    waiting = _waiting(view)
+    if waiting is None and f"{QUEUED_KEY}{head}" in handled:
+        return Step(Move.EJECTED, "the merge queue took it out: red with what is merged before it")
+    return waiting or Step(Move.MERGE, "everything that it needs is there")
 
 
 _BASE: Final = {Mergeable.CONFLICT: "in conflict with", Mergeable.BEHIND: "behind"}
@@ -124,7 +129,7 @@ def _waiting(view: PullView) -> Step | None:
         return Step(Move.READY, "every check is green")
     if pull.mergeable is Mergeable.UNKNOWN:
         return Step(Move.WAIT, "the forge has not said whether it can merge", "forge", "the forge")
-    if pull.mergeable is Mergeable.BLOCKED:
+    if pull.mergeable is Mergeable.BLOCKED and not view.by_queue:
         said = "the rules of the repository want a review, or more than is there"
         return Step(Move.WAIT, said, "review", f"a person: review {pull.url}"[:300])
     return None

@@ -63,6 +63,7 @@ class Pull:
     draft: bool = False
     mergeable: Mergeable = Mergeable.UNKNOWN
     ended_by: str = ""  # who merged or closed it, as the forge says
+    labels: tuple[str, ...] | None = None  # None: the forge knows no labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class PullView:
     """All that can move a pull request, as the forge had it in one look.
 
     `stamp` changes when anything of it did; `in_queue` says that the forge's own merge queue
-    has it.
+    has it, and `by_queue` that the base is reached through that queue only.
     """
 
     pull: Pull
@@ -115,6 +116,7 @@ class PullView:
     comments: tuple[Comment, ...]
     stamp: str
     in_queue: bool = False
+    by_queue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,12 @@ def assess_diff(
     files: Sequence[str],
     diff: str,
     checks: Iterable[Sequence[str]],
+    doubts: Iterable[str] = (),
 ) -> Assessment:
-    """Assess a finished change: its paths, the tests that judge it, and what it removes."""
+    """Assess a finished change: its paths, the tests that judge it, and what it removes.
+
+    `doubts`: what the tests of the base have against it.
+    """
     found = [(planned, "the plan")]
     found += _path_floors(files, policy)
     old = {line[6:] for line in diff.splitlines() if line.startswith("--- a/")}
@@ -179,6 +183,7 @@ def assess_diff(
     if removed > added:
         found.append((Risk.HIGH, f"removes {removed - added} tests"))
     found += [(Risk.HIGH, f"weakens {path}") for path in _weakened(diff) if path not in named]
+    found += [(Risk.HIGH, doubt) for doubt in doubts]
     return _assessment(found)
 
 

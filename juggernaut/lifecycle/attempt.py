@@ -16,7 +16,9 @@ from juggernaut.domain.pull_rules import PullRules
 from juggernaut.domain.redact import Secret, scrub, scrub_json
 from juggernaut.domain.risk import Policy
 from juggernaut.domain.template import render
+from juggernaut.lifecycle.recording import Recording
 from juggernaut.ports import (
+    Cassettes,
     Clock,
     CodeAgent,
     Forge,
@@ -54,6 +56,7 @@ class Services:
     settings: WorkSettings = WorkSettings()
     running: set[str] = field(default_factory=set)
     breakers: Breakers = field(default_factory=Breakers)
+    cassettes: Cassettes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Attempt:
     services: Services
     task: Task
     lease: Lease
+    recording: Recording | None = None
 
     @property
     def name(self) -> str:

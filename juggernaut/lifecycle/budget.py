@@ -13,8 +13,9 @@ from uuid import UUID
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from juggernaut.domain.digest import digest_of
-from juggernaut.domain.errors import ModelError, ModelGarbled, ModelUnavailable
-from juggernaut.domain.exchange import Message, ModelReply, ModelRequest
+from juggernaut.domain.errors import BudgetExhausted, ModelError, ModelGarbled, ModelUnavailable
+from juggernaut.domain.exchange import Message, ModelReply, ModelRequest, ToolCall
+from juggernaut.domain.forks import read_fork
 from juggernaut.domain.limits import (
     CONTEXT_CHARS,
     LANDING_CHARS,
@@ -24,7 +25,9 @@ from juggernaut.domain.limits import (
 )
 from juggernaut.domain.model import Digest
 from juggernaut.domain.purse import Landing, Most, Reservation
+from juggernaut.domain.redact import mask_known
 from juggernaut.domain.tokens import most_tokens
+from juggernaut.lifecycle import record
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.failover import Line, line_for
 from juggernaut.ports import Choice, LanguageModel, Models
@@ -48,6 +51,16 @@ class Purser:
         return models
 
     async def __call__(self, request: ModelRequest) -> ModelReply:
+        """Ask, and record what came; raises as `_answered` does."""
+        try:
+            reply = await self._answered(request)
+        except (ModelError, BudgetExhausted) as error:
+            await record.failed(self._attempt, request, error)
+            raise
+        await record.answered(self._attempt, request, reply)
+        return reply
+
+    async def _answered(self, request: ModelRequest) -> ModelReply:
         """Ask until there is a reply, each try with a reservation of its own.
 
         At most MODEL_TRIES requests to all models of the purpose together, to none sooner than it
@@ -55,7 +68,9 @@ class Purser:
         BudgetExhausted besides the model's errors.
         """
         services = self._attempt.services
-        choices = (await self.models()).for_purpose(request.purpose)
+        models, fork = await self.models(), read_fork(self._attempt.task)
+        named = fork.model if fork else None
+        choices = models.named(named) if named else models.for_purpose(request.purpose)
         line = line_for(choices, request, services.breakers, services.clock)
         again = AsyncRetrying(
             sleep=services.clock.sleep,
@@ -130,7 +145,7 @@ class Purser:
         }
         await store.settle(call, reply.cost_usd, facts)
         await self._give_back(choice, most.tokens - used)
-        return reply
+        return self._received(reply)
 
     async def _give_back(self, choice: Choice, unused: int) -> None:
         """Give the fleet back what a call took from the rate of tokens and did not use."""
@@ -152,6 +167,18 @@ class Purser:
         text = self._attempt.scrub(str(error), LOG_MESSAGE_CHARS)
         facts = {"error": type(error).__name__, "message": text, "tokens": cost.tokens}
         await self._attempt.services.store.settle(call, cost.usd, facts)
+
+    def _received(self, reply: ModelReply) -> ModelReply:
+        """Take the secrets of this process out of a reply: it may become a file or a command."""
+        known = self._attempt.services.settings.secrets
+
+        def without(call: ToolCall) -> ToolCall:
+            """Mask them in what a tool is called with."""
+            arguments = mask_known(call.arguments, known)
+            return replace(call, arguments=arguments if isinstance(arguments, dict) else {})
+
+        calls = tuple(without(call) for call in reply.tool_calls)
+        return replace(reply, text=str(mask_known(reply.text, known)), tool_calls=calls)
 
     def _scrubbed(self, request: ModelRequest) -> ModelRequest:
         """Take secrets out of every text of a request."""

@@ -10,21 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from juggernaut.domain import faults
-from juggernaut.domain.errors import AgentFailed, BudgetExhausted, InvalidInput, PullClosed
+from juggernaut.domain.agents import silent
+from juggernaut.domain.errors import (
+    AgentFailed,
+    BudgetExhausted,
+    InvalidInput,
+    NotQueued,
+    PullClosed,
+)
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import feedback_of
 from juggernaut.domain.pull_rules import commit_text
 from juggernaut.domain.pulls import Change, Pull
-from juggernaut.domain.redact import shorten
-from juggernaut.lifecycle import handoff, quality
+from juggernaut.domain.redact import mask_known, shorten
+from juggernaut.lifecycle import fork, handoff, quality, record
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.draft import Draft, GoOn, Landed, branch_of, pull_title, read_draft
 from juggernaut.lifecycle.drive import drive, notes_of
 from juggernaut.lifecycle.effect import once, recall_effect
 from juggernaut.lifecycle.unfetched import say_unfetched
-from juggernaut.lifecycle.waits import QUEUED, closed, moved, row_lock, wait_at_forge
+from juggernaut.lifecycle.waits import closed, moved, not_queued, queued, row_lock
 from juggernaut.ports import Asker, Workspace
 
 CHECK_NAME = "juggernaut/verify"
@@ -75,12 +82,16 @@ async def write_draft(
     """
     services, task = attempt.services, attempt.task
     branch = branch_of(task)
-    workspace = await open_tree(attempt, after)
+    forked = None if after else await fork.begin(attempt, ask)
+    workspace = await (forked.open() if forked else open_tree(attempt, after))
     results: list[AgentResult] = []
 
     async def drafted(asked: AgentRequest) -> Change:
         """Let the agent work in the tree, and commit what is there then."""
-        result = await drive(attempt, asked, ask, results)
+        change, again = after.draft.head if after else None, bool(results)
+        await record.begin(attempt, asked, workspace.base, change, same_tree=again)
+        hear = forked.hear if forked else silent
+        result = await drive(attempt, asked, forked or ask, results, hear)
         results.append(result)
         if result.handoff is not None:
             await handoff.leave(attempt, workspace, branch, result, refuse)
@@ -90,6 +101,7 @@ async def write_draft(
     try:
         lacks = await say_unfetched(attempt, workspace.path)
         asked = await handoff.take_up(attempt, request(str(workspace.path)))
+        asked = forked.request(asked) if forked else asked
         change = await drafted(asked)
         change, found = await quality.settle(attempt, workspace, change, asked, drafted)
         agent = {
@@ -101,6 +113,7 @@ async def write_draft(
             "quality": found,
             **notes_of(results),
             **({"not_fetched": list(lacks)} if lacks else {}),
+            **(forked.facts() if forked else {}),
         }
         return await push(attempt, workspace, change, agent, after)
     finally:
@@ -115,6 +128,16 @@ async def open_tree(attempt: Attempt, after: GoOn | None) -> Workspace:
     return await workspaces.resume(attempt.repo, branch, after.draft.head, attempt.name, after.onto)
 
 
+def _check_secrets(attempt: Attempt, diff: str) -> None:
+    """Raise AgentFailed when a line that is added holds a secret of this process, in any form.
+
+    It would stay in the history, and where the repository is public, everybody would have it.
+    """
+    added = "\n".join(line for line in diff.splitlines() if line.startswith("+"))
+    if mask_known(added, attempt.services.settings.secrets) != added:
+        raise AgentFailed("the change was refused: it adds a secret of the worker itself")
+
+
 async def _commit(
     attempt: Attempt, workspace: Workspace, refuse: Callable[[Sequence[str]], str | None]
 ) -> Change:
@@ -127,27 +150,37 @@ async def _commit(
         raise AgentFailed(f"the change was refused: {error}") from error
     if change is None:
         raise AgentFailed("no change: the agent finished without changing a file")
+    _check_secrets(attempt, change.diff)
     wrong = refuse(change.files)
     if wrong is not None:
         raise AgentFailed(wrong)
     return change
 
 
-async def post_check(attempt: Attempt, draft: Draft, passed: bool, text: str) -> None:
+async def post_check(
+    attempt: Attempt, draft: Draft, passed: bool, text: str, doubts: Sequence[str]
+) -> None:
     """Record the verifier's answer at the draft's commit, where the merge looks for it."""
     forge, repo = attempt.services.forge, attempt.repo
 
     async def perform() -> Json:
         """Write the check; a repeat replaces it."""
         await forge.post_check(repo, draft.head, CHECK_NAME, passed, text)
-        return {"name": CHECK_NAME, "sha": draft.head, "passed": passed}
+        return {"name": CHECK_NAME, "sha": draft.head, "passed": passed, "doubts": list(doubts)}
 
-    key = f"{CHECK_NAME}@{draft.head}:{'passed' if passed else 'failed'}"
+    key = _check_key(draft.head, passed)
     await once(attempt, "check", key, {"passed": passed}, look_up=_nothing, perform=perform)
 
 
-async def open_pull(attempt: Attempt, draft: Draft, body: str) -> Pull:
-    """Open the task's pull request, or find the open one."""
+async def doubts_of(attempt: Attempt, draft: Draft) -> tuple[str, ...]:
+    """Recall what an earlier attempt found doubtful at the draft's commit."""
+    facts = await recall_effect(attempt, "check", _check_key(draft.head, True)) or {}
+    found = facts.get("doubts")
+    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+
+
+async def open_pull(attempt: Attempt, draft: Draft, body: str, labels: Sequence[str] = ()) -> Pull:
+    """Open the task's pull request with these labels, or find the open one."""
     forge, repo, branch = attempt.services.forge, attempt.repo, branch_of(attempt.task)
     found: list[Pull] = []
 
@@ -162,8 +195,12 @@ async def open_pull(attempt: Attempt, draft: Draft, body: str) -> Pull:
     async def perform() -> Json:
         """Open it."""
         title = pull_title(attempt.task)
-        pull = await forge.open_pull(repo, branch, title, body, draft=True)
+        pull = await forge.open_pull(repo, branch, title, body, draft=True, labels=labels)
         found.append(pull)
+        lacks = set(labels) - set(labels if pull.labels is None else pull.labels)
+        if lacks:
+            said = f"pull request #{pull.number} lacks labels: {', '.join(sorted(lacks))}"
+            await attempt.log("labels_refused", said, level="warning")
         return _pull_facts(pull)
 
     facts = {"branch": branch, "title": pull_title(attempt.task)}
@@ -192,9 +229,12 @@ async def merge(attempt: Attempt, draft: Draft, pull: Pull, body: str) -> Landed
 
     async def perform() -> Json:
         """Merge; where the forge only queues it, wait for the queue."""
-        done = await forge.merge(repo, pull.number, draft.head, title, body)
+        try:
+            done = await forge.merge(repo, pull.number, draft.head, title, body)
+        except NotQueued as error:
+            await not_queued(attempt, pull, error)
         if done.state == "open":
-            await wait_at_forge(attempt, QUEUED, "")
+            await queued(attempt, draft.head)
         return _pull_facts(done)
 
     key = f"{pull.number}@{draft.head}"
@@ -306,6 +346,11 @@ def _check_agent(result: AgentResult) -> None:
 async def _nothing() -> Json | None:
     """Find nothing: for an effect that a repeat simply replaces."""
     return None
+
+
+def _check_key(head: Sha, passed: bool) -> str:
+    """Name the verifier's answer at one commit."""
+    return f"{CHECK_NAME}@{head}:{'passed' if passed else 'failed'}"
 
 
 def _push_key(task: Task, head: Sha) -> str:

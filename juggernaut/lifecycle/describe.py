@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from juggernaut.domain.plans import checks_of
 from juggernaut.domain.pull_body import PullFacts, pull_body
-from juggernaut.domain.risk import assess_diff
+from juggernaut.domain.pull_rules import labels_for
+from juggernaut.domain.risk import Assessment, assess_diff
 from juggernaut.lifecycle import gate
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.draft import Draft
 from juggernaut.lifecycle.verify import Verification
 
 
+async def assess(attempt: Attempt, draft: Draft, report: Verification) -> Assessment:
+    """Give the risk of a verified draft, with the factors of its plan first."""
+    plan = await gate.compose(attempt)
+    policy, checks = attempt.services.policy, checks_of(attempt.task)
+    found = assess_diff(plan.risk, policy, draft.files, draft.diff, checks, report.doubts)
+    return replace(found, factors=tuple(dict.fromkeys([*plan.factors, *found.factors])))
+
+
+async def labels_of(attempt: Attempt, draft: Draft, report: Verification) -> tuple[str, ...]:
+    """Give the labels that its pull request gets."""
+    assessed = await assess(attempt, draft, report)
+    return labels_for(attempt.services.settings.pulls, assessed.risk)
+
+
 async def describe_pull(attempt: Attempt, draft: Draft, report: Verification) -> str:
     """Write what a pull request says of itself; nothing in it is a model's word."""
     services, task = attempt.services, attempt.task
-    plan = await gate.compose(attempt)
-    assessed = assess_diff(plan.risk, services.policy, draft.files, draft.diff, checks_of(task))
+    assessed = await assess(attempt, draft, report)
     facts = PullFacts(
         task=task,
         files=draft.files,
@@ -26,7 +42,7 @@ async def describe_pull(attempt: Attempt, draft: Draft, report: Verification) ->
         tests=report.tests.facts() if report.tests else None,
         verdicts=report.verdicts,
         risk=assessed.risk,
-        factors=tuple(dict.fromkeys([*plan.factors, *assessed.factors])),
+        factors=assessed.factors,
         agent=draft.agent,
         cost=await services.store.spent(task),
         trailers=services.settings.pulls.trailers,

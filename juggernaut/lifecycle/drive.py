@@ -6,9 +6,10 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from juggernaut.domain.agents import AgentEvent, EventKind
+from juggernaut.domain.agents import AgentEvent, EventKind, Tell, silent
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import AGENT_TRAIL_EVENTS, QUALITY_HINT_CHARS
+from juggernaut.lifecycle import record
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.ports import Asker
 
@@ -16,9 +17,16 @@ ACTION = "agent_run"
 
 
 async def drive(
-    attempt: Attempt, request: AgentRequest, ask: Asker, before: Sequence[AgentResult]
+    attempt: Attempt,
+    request: AgentRequest,
+    ask: Asker,
+    before: Sequence[AgentResult],
+    hear: Tell = silent,
 ) -> AgentResult:
-    """Let the agent work; it goes on in the session of an earlier run in the same tree."""
+    """Let the agent work; it goes on in the session of an earlier run in the same tree.
+
+    `hear` gets every event too.
+    """
     agent = attempt.services.agent
     if before and agent.capabilities.resume:
         request = replace(request, session=before[-1].session)
@@ -26,12 +34,15 @@ async def drive(
     trail: deque[str] = deque(maxlen=AGENT_TRAIL_EVENTS)
 
     def tell(event: AgentEvent) -> None:
-        """Keep what an event says in short; results are only counted."""
+        """Keep what an event says in short; results are only counted, and recorded."""
+        record.hear(attempt, event)
+        hear(event)
         counts[event.kind if event.ok else f"{event.kind} failed"] += 1
         if event.kind is not EventKind.RESULT:
             trail.append(f"{event.kind}: {event.text[:QUALITY_HINT_CHARS]}")
 
     result = await agent.execute(request, ask, attempt.services.sandbox, tell)
+    await record.end(attempt, result)
     await attempt.log(
         ACTION,
         f"{agent.name} ended: {result.reason}",

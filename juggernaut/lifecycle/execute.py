@@ -18,6 +18,7 @@ from juggernaut.domain.model import Claim, Completion
 from juggernaut.lifecycle.attempt import Attempt, Services
 from juggernaut.lifecycle.complete import Failure, complete, fail, stop
 from juggernaut.lifecycle.keep import keep
+from juggernaut.lifecycle.recording import Recording
 
 # The task is out of reach: the sweep takes it back when the lease has run out.
 _GONE = (DatabaseUnreachable, LeaseLost)
@@ -45,7 +46,7 @@ async def run_attempt(
     out, after the task was given back; and what kept even the failure from being written, so that
     the supervisor shows it.
     """
-    attempt = Attempt(services, claim.task, claim.lease)
+    attempt = Attempt(services, claim.task, claim.lease, _recording(services, claim))
     services.running.add(attempt.name)
     work = asyncio.create_task(_work(attempt, role))
     keeper = asyncio.create_task(keep(attempt))
@@ -73,6 +74,15 @@ async def run_attempt(
     if cancelled:
         raise asyncio.CancelledError
     return word
+
+
+def _recording(services: Services, claim: Claim) -> Recording | None:
+    """Give the cassette of an attempt, where an operator wants one."""
+    if services.cassettes is None:
+        return None
+    settings = services.settings
+    level = services.sandbox.level
+    return Recording(services.cassettes, claim, settings.repo, settings.secrets, level)
 
 
 async def _work(attempt: Attempt, role: Performer) -> Completion:

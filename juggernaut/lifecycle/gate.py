@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from juggernaut.domain import faults
 from juggernaut.domain.errors import LeaseLost, Parked
 from juggernaut.domain.model import Gate, Plan, Risk, risk_rank
@@ -39,15 +41,17 @@ async def pass_plan(attempt: Attempt) -> Plan:
     return plan
 
 
-async def pass_diff(attempt: Attempt, draft: Draft) -> bool:
+async def pass_diff(attempt: Attempt, draft: Draft, doubts: Sequence[str]) -> bool:
     """Let the exact diff be decided on, where it needs that; raises Parked while it waits.
 
     It needs it for a critical task, and where the diff by itself is high: because of protected
-    paths or of tests that it weakens. True says that people approved exactly these bytes.
+    paths, of tests that it weakens, or of `doubts`, which the tests of the base have against it.
+    True says that people approved exactly these bytes.
     """
     task, policy = attempt.task, attempt.services.policy
     planned = (await compose(attempt)).risk
-    itself = assess_diff(Risk.LOW, policy, draft.files, draft.diff, checks_of(task)).risk
+    checks = checks_of(task)
+    itself = assess_diff(Risk.LOW, policy, draft.files, draft.diff, checks, doubts).risk
     if planned is not Risk.CRITICAL and risk_rank(itself) < risk_rank(Risk.HIGH):
         return False
     found = diff_plan_of(
@@ -58,6 +62,7 @@ async def pass_diff(attempt: Attempt, draft: Draft) -> bool:
         base=draft.base,
         files=draft.files,
         diff=draft.diff,
+        doubts=doubts,
     )
     await _pass(attempt, Gate.DIFF, found)
     return True

@@ -66,6 +66,11 @@ class Tree:
         """Give the commit that is checked out."""
         return self._workspace.base
 
+    @property
+    def path(self) -> Path:
+        """Give the folder of the tree."""
+        return self._workspace.path
+
     async def run(self, argv: Sequence[str]) -> CommandResult:
         """Run a command in the tree, in the sandbox."""
         return await self._attempt.services.sandbox.run(

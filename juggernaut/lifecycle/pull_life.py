@@ -21,6 +21,7 @@ from juggernaut.domain.limits import (
     UPDATE_ROUNDS,
 )
 from juggernaut.domain.model import Json
+from juggernaut.domain.pull_rules import commit_text
 from juggernaut.domain.pull_steps import Move, Step, step_of
 from juggernaut.domain.pulls import Pull, PullView
 from juggernaut.domain.redact import shorten
@@ -168,16 +169,21 @@ async def note_flaky(attempt: Attempt, draft: Draft, problem: str) -> None:
 
 
 async def take_turn(
-    attempt: Attempt, draft: Draft, refuse: Callable[[Sequence[str]], str | None]
+    attempt: Attempt,
+    draft: Draft,
+    refuse: Callable[[Sequence[str]], str | None],
+    *,
+    behind: bool,
 ) -> Turn:
     """Take the turn to merge, with the draft on the newest base; ends the attempt if it is not.
 
-    A draft that had to be replayed has another head, and has to be verified there.
+    A draft that had to be replayed has another head, and has to be verified there. Where the forge
+    has a queue of its own only what is `behind` the base is replayed.
     """
     services = attempt.services
     promises = await services.forge.promises(attempt.repo)
     if promises.merge_queue:
-        return Turn(draft)  # the forge has a train of its own
+        return await _replay(attempt, draft, refuse) if behind else Turn(draft)
     got = await services.store.take_turn(attempt.lease, attempt.repo)
     if got is None:
         raise LeaseLost(f"task {attempt.task.id} is not held by this attempt any more")
@@ -199,7 +205,9 @@ async def _replay(
     try:
         if workspace.conflicts:
             return Turn(draft, workspace.conflicts)
-        change = await workspace.commit(f"{pull_title(attempt.task)}\n\nTask: {attempt.task.id}\n")
+        trailers = attempt.services.settings.pulls.trailers
+        text = commit_text(pull_title(attempt.task), attempt.task, trailers)
+        change = await workspace.commit(text)
         wrong = refuse(change.files) if change else "the base has all of it already"
         if change is None or wrong is not None:
             raise AgentFailed(f"the change cannot go on the newest base: {wrong}")

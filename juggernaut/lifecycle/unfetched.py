@@ -15,6 +15,7 @@ from juggernaut.domain.limits import TITLE_CHARS
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.lint_rules import read_small
 
+SAYING: Final = (".gitmodules", ".gitattributes")
 _MODULE_PATH: Final = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
 _LFS_PATTERN: Final = re.compile(r"^\s*([^#\s]\S*)\s.*\bfilter=lfs\b", re.MULTILINE)
 _SHOWN: Final = 10
@@ -30,8 +31,13 @@ async def say_unfetched(attempt: Attempt, tree: Path) -> tuple[str, ...]:
 
 def unfetched(tree: Path) -> tuple[str, ...]:
     """Name the submodules and LFS patterns of a tree, as its own files have them."""
-    modules = _MODULE_PATH.findall(read_small(tree / ".gitmodules") or "")
-    patterns = _LFS_PATTERN.findall(read_small(tree / ".gitattributes") or "")
+    return unfetched_of(*(read_small(tree / name) or "" for name in SAYING))
+
+
+def unfetched_of(modules_file: str, attributes_file: str) -> tuple[str, ...]:
+    """Name what the two files say that is not fetched."""
+    modules = _MODULE_PATH.findall(modules_file)
+    patterns = _LFS_PATTERN.findall(attributes_file)
     found = []
     if modules:
         found.append(f"submodules are not fetched, their folders are empty: {_some(modules)}")

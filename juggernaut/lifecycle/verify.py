@@ -2,11 +2,13 @@
 
 The tree is a fresh checkout; nothing of the author's tree is used. The checks run at the base
 first, so that a criterion that was met before the work says so, and the tests of the base are
-listed, so that none disappears unseen.
+listed, so that none disappears unseen. What touched its own judges is tried once more with those
+of the base (trial.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,11 +20,13 @@ from juggernaut.domain.criteria import (
     first_unknown,
     judge,
 )
+from juggernaut.domain.judging import files_of_tests
 from juggernaut.domain.model import Criterion, CriterionVerdict, Sha
 from juggernaut.domain.reports import Report, gone
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.gather import checkout
 from juggernaut.lifecycle.harness import TestRun
+from juggernaut.lifecycle.trial import hold_trial, judges_of, touched
 
 Argv = tuple[str, ...]
 Runs = Mapping[Argv, TestRun]
@@ -30,12 +34,16 @@ Runs = Mapping[Argv, TestRun]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What the verifier found at one commit."""
+    """What the verifier found at one commit.
+
+    `doubts`: what the tests of the base have against it, though all is green; people decide.
+    """
 
     sha: Sha
     tests: TestRun | None
     verdicts: tuple[CriterionVerdict, ...]
     problem: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -51,6 +59,15 @@ class Base:
     runs: dict[Argv, TestRun] = field(default_factory=dict)
     tests: dict[Argv, Report] = field(default_factory=dict)
     digests: dict[str, str | None] = field(default_factory=dict)
+    judges: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Head:
+    """What was found at the commit: how everything ended, and the files that judge there."""
+
+    runs: dict[Argv, TestRun] = field(default_factory=dict)
+    judges: dict[str, str] = field(default_factory=dict)
 
 
 async def verify(
@@ -60,10 +77,32 @@ async def verify(
     checks = [item.check for item in attempt.task.criteria if item.check]
     wanted = dict.fromkeys([*([test_argv] if test_argv else []), *checks])
     before = await look_back(attempt, base, test_argv, checks) if base and wanted else Base()
-    after = await look_at(attempt, sha, before, wanted) if wanted else {}
-    found = judge_all(attempt, sha, after[test_argv] if test_argv else None, after, before.runs)
+    after = await look_at(attempt, sha, before, wanted) if wanted else Head()
+    tests = after.runs[test_argv] if test_argv else None
+    found = judge_all(attempt, sha, tests, after.runs, before.runs)
+    if found.good:
+        found = await _doubted(attempt, found, before, after)
     faults.reach("verify.done")
     return found
+
+
+async def _doubted(
+    attempt: Attempt, found: Verification, before: Base, after: Head
+) -> Verification:
+    """Let the tests of the base have their word, where the change touched what judges it."""
+    reports = [run.report for run in after.runs.values() if run.report is not None]
+    files = touched(before.judges, after.judges, before.tests.values(), reports)
+    if before.sha is None or not (files.changed or files.new):
+        return found
+    doubts = await hold_trial(attempt, found.sha, before.sha, files, after.runs, before.tests)
+    checks = {item.number: item.check for item in attempt.task.criteria if item.check}
+    verdicts = tuple(
+        replace(verdict, facts={**verdict.facts, "doubt": doubts[checks[verdict.number]]})
+        if checks.get(verdict.number) in doubts
+        else verdict
+        for verdict in found.verdicts
+    )
+    return replace(found, verdicts=verdicts, doubts=tuple(dict.fromkeys(doubts.values())))
 
 
 async def look_back(
@@ -72,6 +111,7 @@ async def look_back(
     """Run the checks at the base and list its tests."""
     found = Base(sha)
     async with checkout(attempt, sha) as tree:
+        found.judges = await asyncio.to_thread(judges_of, tree.path)
         for argv in dict.fromkeys(checks):
             found.runs[argv] = await tree.test(argv)
         reports = {argv: run.report for argv, run in found.runs.items()}
@@ -79,18 +119,21 @@ async def look_back(
             reports[test_argv] = await tree.list_tests(test_argv)
         found.tests = {argv: report for argv, report in reports.items() if report is not None}
         found.digests = await tree.digests(_files(found.tests))
+    holding = {path for report in found.tests.values() for path in files_of_tests(report)}
+    known = {path: digest for path, digest in found.digests.items() if digest and path in holding}
+    found.judges = {**known, **found.judges}
     return found
 
 
-async def look_at(
-    attempt: Attempt, sha: Sha, before: Base, wanted: Iterable[Argv]
-) -> dict[Argv, TestRun]:
+async def look_at(attempt: Attempt, sha: Sha, before: Base, wanted: Iterable[Argv]) -> Head:
     """Run everything at the commit, and compare its tests with those of the base."""
     async with checkout(attempt, sha) as tree:
+        judges = await asyncio.to_thread(judges_of, tree.path, before.judges)
         now = await tree.digests(before.digests)  # before anything runs that may write
         after = {argv: await tree.test(argv) for argv in wanted}
     changed = {path for path, digest in before.digests.items() if now[path] != digest}
-    return {argv: _compared(run, before, argv, changed) for argv, run in after.items()}
+    runs = {argv: _compared(run, before, argv, changed) for argv, run in after.items()}
+    return Head(runs, judges)
 
 
 def _compared(run: TestRun, base: Base, argv: Argv, changed: set[str]) -> TestRun:

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from juggernaut.domain.errors import Parked, PullClosed
+from juggernaut.domain.errors import NotQueued, Parked, PullClosed
 from juggernaut.domain.limits import EXCERPT_CHARS, LOG_MESSAGE_CHARS, TITLE_CHARS
-from juggernaut.domain.model import Learning
-from juggernaut.domain.pull_steps import Move, Step
+from juggernaut.domain.model import Learning, Sha
+from juggernaut.domain.pull_steps import QUEUED_KEY, Move, Step
 from juggernaut.domain.pulls import Comment, Pull, Review
 from juggernaut.domain.redact import shorten
 from juggernaut.lifecycle.attempt import Attempt
 
 QUEUED = Step(Move.WAIT, "it is in the merge queue", "queue", "the forge's merge queue")
+BUTTON = 'a person: give it what the rules want, or press "Merge when ready"'
 _IMPACT_CLOSED = 0.8
 _LAST_WORDS = 5
 
@@ -73,6 +74,20 @@ async def moved(attempt: Attempt, pull: Pull) -> NoReturn:
         "a person: look at that commit; retry_task writes the change anew over it, cancel_task"
         " leaves it to you",
     )
+
+
+async def queued(attempt: Attempt, head: Sha) -> NoReturn:
+    """Wait for the forge's merge queue; what leaves it without a merge is known by its head."""
+    store, lease = attempt.services.store, attempt.lease
+    attempt.holds(await store.handle_news(lease, "queued", [f"{QUEUED_KEY}{head}"]))
+    await wait_at_forge(attempt, QUEUED, "")
+
+
+async def not_queued(attempt: Attempt, pull: Pull, error: NotQueued) -> NoReturn:
+    """Wait for people: they know what the queue wants, or can press the button themselves."""
+    view = await attempt.services.forge.look(attempt.repo, pull.number)
+    step = Step(Move.WAIT, f"the merge queue does not take it: {error}", "review", BUTTON)
+    await wait_at_forge(attempt, step, view.stamp if view else "")
 
 
 @asynccontextmanager

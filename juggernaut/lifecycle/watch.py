@@ -23,6 +23,7 @@ _NEWS: Final = {
     Move.CHECKS: "checks_red",
     Move.REMARKS: "comments",
     Move.UPDATE: "conflict",
+    Move.EJECTED: "checks_red",
     Move.MOVED: "head_moved",
     Move.CLOSED: "closed",
     Move.MERGED: "merged",

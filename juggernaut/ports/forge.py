@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from juggernaut.domain.model import Sha
@@ -25,11 +26,19 @@ class Pulls(Protocol):
         ...
 
     async def open_pull(
-        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+        self,
+        repo: str,
+        head_branch: str,
+        title: str,
+        body: str,
+        *,
+        draft: bool = False,
+        labels: Sequence[str] = (),
     ) -> Pull:
         """Open a pull request; an open one of that branch is given back instead.
 
-        A forge or repository that knows no drafts opens it as ready.
+        A forge or repository that knows no drafts opens it as ready. `labels` are put on what is
+        opened, where the forge knows any; one that it refuses is missing in the answer.
 
         Raises NothingToMerge when the base contains the head.
         """

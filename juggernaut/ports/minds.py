@@ -50,6 +50,10 @@ class Models(Protocol):
         """Give who may answer for a purpose (plan, code, report, ...): best first, at least one."""
         ...
 
+    def named(self, name: str) -> Sequence[Choice]:
+        """Give the model that a person named: an alias or provider/model. Raises InvalidInput."""
+        ...
+
 
 class Asker(Protocol):
     """A budgeted model call, as the lifecycle hands it to a code agent."""

@@ -77,6 +77,10 @@ class Watches(Protocol):
         """Say what a look found; a kind brings the task back. Gives the new status."""
         ...
 
+    async def hurry_pull(self, repo: str, number: int) -> bool:
+        """Let a pull request that waits be looked at now; says whether one does."""
+        ...
+
     async def drop_watch(self, task: TaskId) -> bool:
         """Forget the pull request of a task that is over."""
         ...

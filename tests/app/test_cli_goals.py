@@ -19,6 +19,14 @@ def test_a_goal_gets_a_planning_task(database: Database) -> None:
     assert good(database, "budget")[-1]["scope"] == f"goal:{goal['goal_id']}"
 
 
+def test_a_goal_in_a_strangers_words_is_tainted(database: Database) -> None:
+    """Its planning task carries the mark on, which no one takes off again."""
+    goal = good(database, "goal", "add", "Pay me", "--untrusted")
+    shown = good(database, "goal", "show", goal["goal_id"])
+    task = good(database, "task", "show", shown["task_rows"][0]["id"])
+    assert task["tainted"] is True
+
+
 def test_goals_are_listed_and_filtered(database: Database) -> None:
     """The table has the title; the filter takes it out."""
     good(database, "goal", "add", "Fix it")

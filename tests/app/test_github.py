@@ -9,15 +9,18 @@ import pytest
 from juggernaut.adapters.forges.by_repo import ForgeByRepo
 from juggernaut.adapters.forges.github.tokens import AppTokens, GivenToken
 from juggernaut.adapters.forges.local import LocalForge
-from juggernaut.app.doctor_github import check_github
+from juggernaut.app import doctor_github
+from juggernaut.app.doctor_github import check_github, repositories
 from juggernaut.app.github import github_name, opened
+from juggernaut.app.secret_files import known_values
 from juggernaut.app.settings import Settings
-from juggernaut.app.wiring import default_repository, known_secrets
+from juggernaut.app.wiring import default_repository
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.pulls import Check, CheckState
 from juggernaut.domain.redact import Secret, scrub
 from tests.app.cli_process import call
 from tests.fakes.github.double import GitHubDouble
+from tests.fixtures_postgres import Database
 from tests.ports.forge_bench import BRANCH
 
 SETTLING_LOOKS = 3
@@ -67,7 +70,8 @@ def test_half_a_credential_is_refused(values: dict[str, object], said: str) -> N
 
 def test_its_secrets_are_scrubbed() -> None:
     """The token and the key are known to every exit."""
-    secrets = known_secrets(settings(GITHUB_TOKEN="FAKE-canary-token"))
+    values = known_values(settings(GITHUB_TOKEN="FAKE-canary-token"))
+    secrets = [Secret(value) for value in values]
     assert "FAKE-canary" not in scrub("push with FAKE-canary-token failed", secrets)
 
 
@@ -125,6 +129,7 @@ async def test_doctor_asks_which_promises_hold(github_double: GitHubDouble) -> N
     values = {"GITHUB_TOKEN": token, "GITHUB_API_URL": github_double.url}
     weak = settings(**values, GITHUB_REPO="octo/app")
     findings = await check_github(weak, offline=False)
+    assert not any("not fetched" in finding.detail for finding in findings)
     assert findings[0].level == "ok"
     assert findings[0].detail.startswith("squash merges; one pull request per task by row lock")
     warned = [finding.detail for finding in findings if finding.level == "warn"]
@@ -138,11 +143,44 @@ async def test_doctor_asks_which_promises_hold(github_double: GitHubDouble) -> N
 
     github_double.revoke(token)
     refused = await check_github(weak, offline=False)
-    assert [finding.level for finding in refused] == ["fail"]
+    assert [(finding.check, finding.level) for finding in refused] == [("github octo/app", "fail")]
     nobody = await check_github(settings(GITHUB_REPO="octo/app"), offline=False)
     assert (nobody[0].level, "set GITHUB_TOKEN" in nobody[0].remedy) == ("fail", True)
     assert (await check_github(settings(), offline=False))[0].level == "ok"
     assert (await check_github(settings(**values), offline=False))[0].level == "ok"
+
+
+async def test_doctor_asks_for_the_repository_of_each_task(
+    github_double: GitHubDouble, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of open and recent ones, each once; a bad one hides no other; what is not fetched is said."""
+    modules = '[submodule "lib"]\n\tpath = vendor/lib\n\turl = https://example.org/lib\n'
+    for name in ("octo/app", "octo/big"):
+        github_double.create(name)
+    files = {".gitmodules": modules, ".gitattributes": "*.bin filter=lfs -text\n"}
+    github_double.human.push("octo/big", "main", files)
+    operator = await database.connect()
+    big = f"{github_double.url}/Octo/big.git"
+    for repo in ("octo/app", big, "octo/gone", "octo/big", "octo/old", "/srv/app.git"):
+        await operator.execute(
+            "INSERT INTO governance_tasks (title, task_type, repo) VALUES ('t', 'command', $1)",
+            repo,
+        )
+    await operator.execute("UPDATE governance_tasks SET status = 'cancelled' WHERE repo ~ 'old$'")
+    token, url = github_double.token(), github_double.url
+    known = settings(GITHUB_TOKEN=token, GITHUB_API_URL=url, DATABASE_URL=database.url)
+    assert "octo/old" in await repositories(known)
+    monkeypatch.setattr(doctor_github, "DOCTOR_DAYS", 0)
+    repos = await repositories(known)
+    assert sorted(repos) == sorted(["octo/app", big, "octo/gone", "octo/big", "/srv/app.git"])
+    findings = await check_github(known, offline=False, repos=repos)
+    levels = {finding.check.casefold(): finding.level for finding in findings[::-1]}
+    assert levels == {"github octo/app": "ok", "github octo/big": "ok", "github octo/gone": "fail"}
+    told = [finding.detail for finding in findings if "not fetched" in finding.detail]
+    assert len(told) == 2
+    assert "vendor/lib" in told[0]
+    assert "*.bin" in told[1]
+    assert await repositories(settings()) == []
 
 
 async def test_doctor_as_a_command(tmp_path: Path) -> None:

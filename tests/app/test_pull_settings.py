@@ -10,7 +10,8 @@ import pytest
 from juggernaut.app.pull_settings import PullSettings, linter_rules, read_pulls
 from juggernaut.app.settings import Settings
 from juggernaut.domain.errors import ConfigError
-from juggernaut.domain.pull_rules import Quality
+from juggernaut.domain.model import Risk
+from juggernaut.domain.pull_rules import Quality, labels_for
 from tests.roles.bench import REPO
 
 
@@ -20,6 +21,10 @@ def test_the_short_form_is_read() -> None:
     pulls = Settings.model_validate({"JUGGERNAUT_PULLS": given}).pulls
     assert (pulls.max_files, pulls.quality, pulls.max_changed_lines) == (20, Quality.REPORT, 2_000)
     assert pulls.trailers() == ("Signed-off-by: Ada L <juggernaut@localhost>",)
+    assert labels_for(pulls.rules(REPO / "config"), Risk.HIGH) == ("juggernaut", "risk: high")
+    for short, labels in (("", ()), ("a b|c", ("a b", "c"))):
+        found = Settings.model_validate({"JUGGERNAUT_PULLS": f"labels={short}"}).pulls
+        assert found.rules(REPO / "config").labels == labels
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,9 @@ def test_the_short_form_is_read() -> None:
         ({"author_name": "Ada\nCo-authored-by: Eve <e@x>"}, "author_name: "),
         ({"author_email": "ada@x> <eve@x"}, "author_email: "),
         ({"co_author": "Ada"}, "co_author: "),
+        ({"labels": ["one, two"]}, "labels: "),
+        ({"labels": ["x" * 51]}, "labels: "),
+        ({"labels": list("abcdefghijk")}, "labels: "),
     ],
 )
 def test_what_is_wrong_is_named(given: object, why: str) -> None:

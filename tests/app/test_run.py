@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from httpx2 import AsyncClient
 
 from tests.app.cli_process import call, start
 from tests.fixtures_postgres import Database, Login
@@ -217,6 +220,38 @@ async def test_a_second_signal_does_not_wait_for_attempts(
     row = await connection.fetchrow("SELECT * FROM governance_tasks WHERE id = $1", task)
     assert row is not None
     assert (row["status"], row["attempts"]) == ("pending", 0), log
+
+
+async def test_the_door_for_webhooks_is_open_while_it_runs(
+    database: Database, worker_url: str, tmp_path: Path
+) -> None:
+    """With a secret and a port, on this machine only; it closes with the process."""
+    secret = "FAKE-" + "webhook-secret"
+    settings = {
+        "WORKER_DATABASE_URL": worker_url,
+        "WORKER_TYPE": "watchdog",
+        "GITHUB_WEBHOOK_SECRET": secret,
+        "PORT": "0",
+    }
+    async with running(tmp_path, **settings) as process:
+        assert process.stdout is not None
+        line: dict[str, object] = {}
+        while line.get("message") != "http door open":
+            said = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+            assert said, "the process ended"
+            line = json.loads(said)
+        assert line["host"] == "127.0.0.1"
+        body = b'{"repository": {"full_name": "octo/app"}, "pull_request": {"number": 1}}'
+        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {
+            "x-github-event": "pull_request",
+            "x-hub-signature-256": f"sha256={signature}",
+        }
+        async with AsyncClient(base_url=f"http://127.0.0.1:{line['port']}") as client:
+            sent = await client.post("/webhooks/github", content=body, headers=headers)
+            assert sent.status_code == 202
+        log = await stopped(process, signal.SIGTERM)
+        assert process.returncode == 0, log
 
 
 async def test_a_notify_starts_work_without_waiting_for_the_poll(

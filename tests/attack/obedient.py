@@ -25,7 +25,7 @@ from tests.roles.bench import GOOD_SLUG, PYTHON
 MARK = "INJECT: "
 LOOT = "loot.txt"
 LOOT_CHARS = 100_000
-ORDERS_PER_TURN = 12
+ORDERS_PER_TURN = 8  # a write is two calls: nothing is overwritten unread
 
 
 def order(tool: str, **arguments: object) -> str:
@@ -71,6 +71,10 @@ class ObedientModel:
         """Answer for every purpose."""
         return (Choice(self),)
 
+    def named(self, name: str) -> tuple[Choice, ...]:
+        """Answer to every name."""
+        return (Choice(self),)
+
     def max_price(self, request: ModelRequest) -> Decimal:
         """Give a price."""
         return Decimal("0.01")
@@ -103,14 +107,19 @@ class ObedientModel:
         return self._calls({"tool": "finish", "summary": f"status: completed\n{told[-2_000:]}"})
 
     def _calls(self, *calls: Json) -> ModelReply:
-        """Call tools."""
+        """Call tools; what may be overwritten is read first."""
+        both: list[Json] = []
+        for call in calls:
+            if call["tool"] == "write":
+                both.append({"tool": "read", "path": call["path"], "lines": 1})
+            both.append(call)
         asked = tuple(
             ToolCall(
                 f"call_{len(self.heard)}_{number}",
                 str(call["tool"]),
                 {name: value for name, value in call.items() if name != "tool"},
             )
-            for number, call in enumerate(calls)
+            for number, call in enumerate(both)
         )
         return ModelReply("", asked, StopReason.TOOL, Usage(10, 5), self.name, Decimal("0.002"))
 

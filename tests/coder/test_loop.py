@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -107,12 +108,16 @@ async def test_a_bug_is_found_fixed_and_proved(bench: Bench) -> None:
     script = Script(
         says("Let me look.", call("search", "a", pattern="def add"), call("list", "b")),
         says("", call("run", argv=["python", "check.py"])),
-        says("", call("edit", path="calc.py", old="a - b", new="a + b")),
+        says(
+            "",
+            call("read", "d", path="calc.py"),
+            call("edit", path="calc.py", old="a - b", new="a + b"),
+        ),
         says("", call("run", argv=["python", "check.py"])),
         says("Done.", call("finish", summary="add adds; check.py passes")),
     )
     result = await bench.work(script)
-    assert result == AgentResult(True, "add adds; check.py passes", 5, 5, "finished")
+    assert result == AgentResult(True, "add adds; check.py passes", 5, 6, "finished")
     shown = [m.tool_results for m in script.requests[-1].messages if m.tool_results]
     assert "calc.py:1" in shown[0][0].text
     assert "AssertionError" in shown[1][0].text
@@ -154,6 +159,8 @@ CUT = says("very long", call("write", path="x", content="half"), stop=StopReason
             "repeats itself",
             7,
         ),
+        ([LOOK, says("", call("list"))] * 4, False, "repeats itself", 7),
+        ([LOOK, says("", call("list")), says("", call("run", argv=["true"]))] * 4, False, "re", 10),
     ],
 )
 async def test_every_end_has_its_reason(
@@ -264,6 +271,22 @@ async def test_nonsense_calls_never_raise(bench: Bench) -> None:
     result = await bench.work(script)
     assert result.finished
     assert all(r.is_error for r in script.requests[1].messages[-1].tool_results)
+
+
+async def test_one_turn_cannot_fill_the_window(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results share half of it; the last ones are cut to their first and last lines."""
+    monkeypatch.setattr(limits, "CONTEXT_CHARS", 40_000)
+    (bench.tree / "big").write_text("0123456789\u4e2d\n" * 40_000)
+    many = [call("read", str(n), path="big", start=1 + n) for n in range(16)]
+    script = Script(says("", *many), FINISH)
+    assert (await bench.work(script)).finished
+    results = script.requests[1].messages[-1].tool_results
+    assert sum(len(json.dumps(result.text)) for result in results) < 20_000 + 16 * 700
+    assert len(results[0].text) > 6_000
+    assert "characters cut]" in results[-1].text
+    assert results[-1].text.startswith("<<<data")
 
 
 async def test_a_long_talk_is_compacted_and_stays_valid(

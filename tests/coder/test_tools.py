@@ -139,6 +139,7 @@ async def test_what_comes_from_the_tree_is_framed(bench: Bench) -> None:
 
 async def test_edit_replaces_exactly_once(bench: Bench) -> None:
     """The only match is replaced; the rest of the file stays as it is."""
+    await bench.use("read", path="src/a.py", lines=1)
     used = await bench.use("edit", path="src/a.py", old="triple(x):\n    return x + x", new="z")
     assert used == Used(f"replaced at line 5 of src/a.py, now {len(CODE) - 26} bytes", False)
     assert (bench.root / "src" / "a.py").read_text() == CODE[: CODE.index("triple")] + "z\n"
@@ -148,10 +149,11 @@ async def test_edit_replaces_exactly_once(bench: Bench) -> None:
     ("old", "new", "message"),
     [
         ("return x + x", "return 3 * x", "matches 2 times in src/a.py (first at lines 2, 6)"),
-        ("  def triple(x):\n", "y", "nearest to its first line is line 5: 'def triple(x):'"),
-        ("def tripel(x):", "y", "nearest to its first line is line 5: 'def triple(x):'"),
+        ("  def triple(x):\n", "y", "Line 5 has it with other white space."),
+        ("def triple(x):\n  return x + x", "y", "Line 5 has it with other white space."),
+        ("def tripel(x):\n  x", "y", "The nearest to its first line is line 5."),
         ("nothing like it at all", "y", "matches nowhere in src/a.py. No line is like"),
-        ("\n \n", "y", "matches nowhere"),
+        ("\n \n", "y", "nothing but white space"),
         ("", "y", "old is empty"),
         ("double", "double", "are the same"),
     ],
@@ -159,16 +161,42 @@ async def test_edit_replaces_exactly_once(bench: Bench) -> None:
 async def test_an_edit_that_is_not_clear_changes_nothing(
     bench: Bench, old: str, new: str, message: str
 ) -> None:
-    """The message says what is there instead."""
+    """The message says what is there instead, with numbered lines, framed."""
+    await bench.use("read", path="src/a.py")
     used = await bench.use("edit", path="src/a.py", old=old, new=new)
     assert used.is_error
     assert message in used.plain
+    assert ("\n5\tdef triple(x):\n" in used.shown()) == ("ine 5" in message)
+    assert used.shown().count("<<<data") == ("ine 5" in message)
     assert (bench.root / "src" / "a.py").read_text() == CODE
+
+
+async def test_only_what_was_read_as_it_is_now_may_be_changed(bench: Bench) -> None:
+    """Neither from memory, nor over what a command has changed since; new files are free."""
+    edit = {"path": "src/a.py", "old": "def double", "new": "def twice"}
+    for name, given in (("edit", edit), ("write", {"path": "src/a.py", "content": "x = 1\n"})):
+        used = await bench.use(name, **given)
+        assert used.is_error
+        assert used.plain.startswith("src/a.py was not read yet; nothing was changed. Read")
+    assert (bench.root / "src" / "a.py").read_text() == CODE
+    assert not (await bench.use("read", path="./src//a.py", lines=1)).is_error
+    await bench.use("run", argv=["sed", "-i", "s/triple/thrice/", "src/a.py"])
+    used = await bench.use("edit", **edit)
+    assert used.is_error
+    assert "src/a.py has changed since it was read" in used.plain
+    await bench.use("read", path="src/a.py")
+    assert not (await bench.use("edit", **edit)).is_error
+    again = {**edit, "old": "def twice", "new": "def both"}
+    assert not (await bench.use("edit", **again)).is_error
+    assert not (await bench.use("write", path="new.py", content="a = 1\n")).is_error
+    assert not (await bench.use("edit", path="new.py", old="a", new="b")).is_error
+    assert not (await bench.use("write", path="new.py", content="")).is_error
 
 
 async def test_edit_keeps_windows_line_ends(bench: Bench) -> None:
     """The model never saw the carriage returns and need not send them."""
     (bench.root / "dos").write_bytes(b"one\r\ntwo\r\nthree\r\n")
+    await bench.use("read", path="dos")
     assert not (await bench.use("edit", path="dos", old="one\ntwo", new="1\n2")).is_error
     assert (bench.root / "dos").read_bytes() == b"1\r\n2\r\nthree\r\n"
 
@@ -238,11 +266,8 @@ async def test_a_bad_call_is_a_result_that_says_why(
     assert len(used.plain) < 500
 
 
-def test_the_schemas_are_small_and_the_prompt_too() -> None:
-    """System prompt and tools together stay under about 2,000 tokens."""
-    prompt = Path(__file__).parents[2] / "config" / "prompts" / "coder.md"
-    tools = sum(len(f"{s.name}{s.description}{s.schema}") for s in SPECS)
-    assert (len(prompt.read_text()) + tools) < 4_000
+def test_the_tools_are_these() -> None:
+    """Seven; what they and the system prompt cost is counted in test_overhead.py."""
     assert [spec.name for spec in SPECS] == [
         *("list", "search", "read", "edit", "write", "run", "finish")
     ]

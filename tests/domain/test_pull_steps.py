@@ -53,6 +53,7 @@ def comment(text: str) -> PullView:
     return replace(CLEAN, comments=(Comment("9", "ada", text, NOW, "a.py", 3),))
 
 
+QUEUED = frozenset({f"queued:{HEAD}"})
 RED, GREEN, SLOW = CheckState.FAILED, CheckState.PASSED, CheckState.PENDING
 
 
@@ -68,7 +69,10 @@ RED, GREEN, SLOW = CheckState.FAILED, CheckState.PASSED, CheckState.PENDING
         (pull(mergeable=Mergeable.BEHIND), (), Move.UPDATE, "behind main"),
         (pull(mergeable=Mergeable.UNKNOWN), (), Move.WAIT, "has not said"),
         (pull(mergeable=Mergeable.BLOCKED), (), Move.WAIT, "review"),
-        (replace(CLEAN, in_queue=True), (), Move.WAIT, "queue"),
+        (replace(CLEAN, in_queue=True), tuple(QUEUED), Move.WAIT, "queue"),
+        (CLEAN, tuple(QUEUED), Move.EJECTED, "took it out"),
+        (CLEAN, (f"queued:{OTHER}",), Move.MERGE, ""),
+        (replace(pull(mergeable=Mergeable.BLOCKED), by_queue=True), (), Move.MERGE, ""),
         (checks(("ci", SLOW, True)), (), Move.WAIT, "ci"),
         (checks(("ci", RED, True), ("lint", SLOW, True)), (), Move.CHECKS, "ci"),
         (checks(("ci", GREEN, True), ("lint", RED, False)), (), Move.MERGE, ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def answer(arguments: Json, tool: str = "answer") -> ModelReply:
     )
 
 
+def edit(path: str, old: str, new: str) -> ModelReply:
+    """Make a reply that reads a file and changes it: nothing is edited unread."""
+    calls = (
+        ToolCall("call_0", "read", {"path": path}),
+        ToolCall("call_1", "edit", {"path": path, "old": old, "new": new}),
+    )
+    return replace(answer({}), tool_calls=calls)
+
+
 def says(text: str) -> ModelReply:
     """Make a reply that is only text."""
     return ModelReply(text, (), StopReason.END, Usage(10, 5), "puppet/one", Decimal("0.002"))
@@ -55,6 +65,10 @@ class PuppetModel:
 
     def for_purpose(self, purpose: str) -> Sequence[Choice]:
         """Answer for every purpose."""
+        return (Choice(self),)
+
+    def named(self, name: str) -> Sequence[Choice]:
+        """Answer to every name."""
         return (Choice(self),)
 
     def max_price(self, request: ModelRequest) -> Decimal:

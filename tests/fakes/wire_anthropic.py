@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from juggernaut.adapters.llm.script import Heard, Turn
-from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand, halves
+from tests.fakes.wire_server import Body, Fault, Refused, WireServer, demand, halves
 
 NEVER_FORCED = frozenset({"claude-sonnet-5-5", "claude-opus-5-5"})
 
@@ -19,7 +19,7 @@ class WireAnthropic(WireServer):
 
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Refuse a request without the right key; SDKs have sent it in either header."""
-        if f"Bearer {KEY}" not in {
+        if f"Bearer {self.key}" not in {
             headers.get("authorization"),
             f"Bearer {headers.get('x-api-key')}",
         }:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from juggernaut.adapters.llm.script import Heard, Turn
-from tests.fakes.wire_server import KEY, Body, Fault, Refused, WireServer, demand, halves
+from tests.fakes.wire_server import Body, Fault, Refused, WireServer, demand, halves
 
 REASONING = frozenset({"gpt-6.1-sol", "gpt-6-luna"})
 
@@ -20,7 +20,7 @@ class WireOpenAI(WireServer):
 
     def check_key(self, headers: Mapping[str, str]) -> None:
         """Refuse a request without the right key."""
-        if headers.get("authorization") != f"Bearer {KEY}":
+        if headers.get("authorization") != f"Bearer {self.key}":
             raise Refused(401, "Incorrect API key provided")
 
     def heard(self, body: Body) -> Heard:

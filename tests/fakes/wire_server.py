@@ -115,6 +115,7 @@ class WireServer(ABC):
 
     def __init__(self, script: Path | Script | None = None, faults: Sequence[Fault] = ()) -> None:
         """Take the file that answers (None: always "ok") and what shall go wrong, in order."""
+        self.key = KEY
         self._script = load_script(script) if isinstance(script, Path) else script
         self._journal = _Journal(list(faults))
         self._closing = threading.Event()

@@ -71,8 +71,12 @@ class Change:
     def conversation(self) -> dict[str, object]:
         """Give what the scripted model does for it."""
         edits = [
-            {"name": "edit", "arguments": {"path": path, "old": old, "new": new}}
+            call
             for path, old, new in self.edits
+            for call in (
+                {"name": "read", "arguments": {"path": path, "lines": 1}},
+                {"name": "edit", "arguments": {"path": path, "old": old, "new": new}},
+            )
         ]
         done = {"name": "finish", "arguments": {"summary": self.title}}
         turns = [{"text": "I change it.", "tools": edits}, {"text": "Done.", "tools": [done]}]

@@ -53,7 +53,11 @@ CODE: dict[str, tuple[list[Turn], str]] = {
     "stops half-way": ([LOOK, said("I am tired."), said("Really.")], "stopped without finishing"),
     "changes nothing": ([LOOK, DONE], "no change"),
     "does not fix it": (
-        [used("edit", path="README.md", old="#", new="# New"), DONE],
+        [
+            used("read", path="README.md"),
+            used("edit", path="README.md", old="#", new="# New"),
+            DONE,
+        ],
         "the tests do not pass",
     ),
     "talks nonsense": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -95,12 +96,13 @@ def rest_of(process: subprocess.Popen[str]) -> str:
 @pytest.mark.timeout(240)
 def test_it_is_stopped_goes_on_and_ends_with_the_goal(place: Path) -> None:
     """Ctrl-C in the middle; the same command finishes the goal after a person approved."""
-    with up(place, "--goal", "shorten keeps its limit") as process:
+    wish = ("--goal", "shorten keeps its limit", "--record", str(place / "tapes"))
+    with up(place, *wish) as process:
         read_until(process, "code +in_progress")
         process.send_signal(signal.SIGINT)
         assert "goes on from here" in rest_of(process)
         assert process.wait(60) == 130
-    with up(place, "--goal", "shorten keeps its limit") as process:
+    with up(place, *wish) as process:
         command = read_until(process, r"juggernaut (approve \S+ --dsn .+)")[1]
         approved = subprocess.run(
             [*COMMAND, *shlex.split(command)],
@@ -113,7 +115,19 @@ def test_it_is_stopped_goes_on_and_ends_with_the_goal(place: Path) -> None:
         take_over = read_until(process, r"take it over with: (git pull .+)")[1]
         assert "goal completed" in rest_of(process)
         assert process.wait(60) == 0
+    check_replay(place)
     check_take_over(place / "checkout", take_over)
+
+
+def check_replay(place: Path) -> None:
+    """What the executor recorded is played again on the person's checkout, and is the same."""
+    ended = [path for path in (place / "tapes").iterdir() if '"kind":"end"' in path.read_text()]
+    argv = [*COMMAND, "task", "replay", str(ended[0]), "--repo", str(place / "checkout"), "--json"]
+    played = subprocess.run(
+        argv, env=environment(place), capture_output=True, text=True, check=False
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert json.loads(played.stdout)["verdict"] == "same"
 
 
 def check_take_over(checkout: Path, command: str) -> None:

@@ -75,6 +75,7 @@ def test_a_goal_is_merged_at_github(place: Path, github_double: GitHubDouble) ->
 
     [pull] = repo.pulls.values()
     assert f"/{REPO}/pull/{pull.number}: " in ended.stdout
+    assert pull.labels == ["juggernaut", "risk: medium"]
     assert (pull.merged_at is not None, pull.head_ref.startswith("feature/")) == (True, True)
     assert repo.bare.refs()["refs/heads/main"] not in {before, pull.head_sha}
     assert len(github_double.journal.of("POST", f"/repos/{REPO}/pulls")) == 1

@@ -88,7 +88,7 @@ async def check_tokens_and_lineage(scene: Scene) -> None:
     await scene.operator.execute(f"SELECT set_budget('task:{root}', 100)")
     granted = [await reserve(scene, other, Decimal("0.01"), 300) for _ in range(5)]
     assert sum(call is not None for call in granted) == 3, "the purse of tokens was overdrawn"
-    old = "SELECT juggernaut.reserve_v1($1, $2, $3, 'm', 'p', 'd', 0.01)"
+    old = "SELECT juggernaut.reserve_v2($1, $2, $3, 'm', 'p', 'd', 0.01, NULL, NULL, NULL)"
     with pytest.raises(asyncpg.PostgresError, match="an unknown number of tokens"):
         await scene.swarm.pool.fetch(old, other.task_id, other.fence, other.secret)
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from juggernaut.coder.loop import BuiltinAgent
-from juggernaut.domain.errors import AttemptError, BudgetExhausted, ModelGarbled, ModelUnavailable
+from juggernaut.domain.breaker import Breakers
+from juggernaut.domain.errors import (
+    AttemptError,
+    BudgetExhausted,
+    ModelGarbled,
+    ModelsBusy,
+    ModelUnavailable,
+)
 from juggernaut.domain.exchange import (
     AgentRequest,
     ModelReply,
@@ -22,6 +29,7 @@ from juggernaut.domain.exchange import (
     ToolCall,
     Usage,
 )
+from juggernaut.domain.limits import BREAKER_PAUSE_SECONDS
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
 from tests.fakes.puppets import PuppetModel
@@ -79,9 +87,9 @@ async def check_stops(bench: Bench, folder: Path, seeds: int) -> None:
         found = await bench.claim("executor")
         assert found is not None
         model = Adversary(seed)
-        attempt = Attempt(
-            replace(bench.services, models=model, clock=HurriedClock()), found.task, found.lease
-        )
+        clock = HurriedClock()
+        services = replace(bench.services, models=model, clock=clock, breakers=Breakers())
+        attempt = Attempt(services, found.task, found.lease)
         tree = folder / str(seed)
         tree.mkdir()
         request = AgentRequest("Do it.", "rules", str(tree), None, 40, 30.0)
@@ -90,6 +98,8 @@ async def check_stops(bench: Bench, folder: Path, seeds: int) -> None:
                 await BuiltinAgent().execute(request, Purser(attempt), bench.services.sandbox)
             except BudgetExhausted:
                 break
+            except ModelsBusy:
+                await clock.sleep(BREAKER_PAUSE_SECONDS)
             except AttemptError as error:
                 assert error.code in ("model_garbled", "model_unavailable"), error
         else:

@@ -26,7 +26,7 @@ from tests.store.swarm import command_completion
 
 WAYS_OUT = ("expired", "closed", "lease_over", "cancelled", "swept", "taken over")
 STOPPED = trials(2, 200)
-AT = ("complete.sent", "claim.got", "plan.recorded", "verify.done")
+AT = ("complete.sent", "claim.got", "plan.recorded")  # what a command task passes
 WAIT_SECONDS = 40.0
 
 

@@ -63,6 +63,10 @@ class InOrder:
         """Give them."""
         return self.choices
 
+    def named(self, name: str) -> Sequence[Choice]:
+        """Give them to every name."""
+        return self.choices
+
 
 @dataclass
 class Scene:

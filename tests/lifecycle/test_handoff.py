@@ -13,12 +13,12 @@ from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.exchange import ModelReply, ModelRequest
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
-from tests.fakes.puppets import PuppetModel, Reply, answer
+from tests.fakes.puppets import PuppetModel, Reply, answer, edit
 from tests.lifecycle.test_budget import ASKED
 from tests.roles.bench import CRITERIA, Bench
 
-EDIT = answer({"path": "slug.py", "old": '"_"', "new": '"-"'}, "edit")
-SPOIL = answer({"path": "slug.py", "old": '"_"', "new": '"+"'}, "edit")
+EDIT = edit("slug.py", '"_"', '"-"')
+SPOIL = edit("slug.py", '"_"', '"+"')
 LEFT = "A plus is in place; a dash is wanted."
 FINISH = answer({"summary": "Dashes now."}, "finish")
 NOTE = answer({"summary": LEFT}, "finish")

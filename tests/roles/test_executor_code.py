@@ -10,7 +10,9 @@ import pytest
 
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain import faults
-from tests.fakes.puppets import PuppetAgent, PuppetModel, answer
+from juggernaut.domain.exchange import Terms
+from juggernaut.ports import Choice
+from tests.fakes.puppets import PuppetAgent, PuppetModel, answer, edit
 from tests.roles.bench import (
     BAD_SLUG,
     CRITERIA,
@@ -240,8 +242,7 @@ async def test_critical_takes_two_people_and_two_gates(bench: Bench, second: App
 
 async def test_the_built_in_agent_does_it_with_its_tools(bench: Bench) -> None:
     """The real tool loop, on what a model asks for; every call is in the ledger."""
-    edit = {"path": "slug.py", "old": '"_"', "new": '"-"'}
-    replies = [answer(edit, "edit"), answer({"summary": "Dashes now."}, "finish")]
+    replies = [edit("slug.py", '"_"', '"-"'), answer({"summary": "Dashes now."}, "finish")]
     bench.use(agent=BuiltinAgent(), models=PuppetModel({"code": replies}))
     task = await bench.add_task("code", acceptance_criteria=CRITERIA)
     assert await bench.work("executor") == "completed"
@@ -250,6 +251,23 @@ async def test_the_built_in_agent_does_it_with_its_tools(bench: Bench) -> None:
     assert facts["agent"]["name"] == "builtin"
     calls = await bench.rows("SELECT state FROM juggernaut.model_calls")
     assert [row["state"] for row in calls] == ["settled", "settled"]
+
+
+async def test_the_agent_is_told_how_much_its_model_holds(bench: Bench) -> None:
+    """What models.yaml says of the first model that answers for code."""
+
+    class Small(PuppetModel):
+        """A model with a small context."""
+
+        def for_purpose(self, purpose: str) -> tuple[Choice, ...]:
+            """Answer on these terms."""
+            return (Choice(self, Terms(context_tokens=50_000)),)
+
+    agent = PuppetAgent({"slug.py": GOOD_SLUG})
+    bench.use(agent=agent, models=Small({}))
+    await bench.add_task("code", acceptance_criteria=CRITERIA)
+    assert await bench.work("executor") == "completed"
+    assert agent.requests[0].context_tokens == 50_000
 
 
 async def test_no_secret_is_in_the_evidence(bench: Bench) -> None:

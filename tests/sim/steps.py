@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import cast
 from uuid import UUID
@@ -129,7 +129,14 @@ class FakeForge:
         return cast(Pull | None, await Call("find_pull"))
 
     async def open_pull(
-        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+        self,
+        repo: str,
+        head_branch: str,
+        title: str,
+        body: str,
+        *,
+        draft: bool = False,
+        labels: Sequence[str] = (),
     ) -> Pull:
         """Open one."""
         return cast(Pull, await Call("open_pull"))

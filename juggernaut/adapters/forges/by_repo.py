@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from juggernaut.domain.model import Sha
 from juggernaut.domain.pulls import Check, Promises, Pull, PullView
@@ -36,10 +36,18 @@ class ForgeByRepo:
         return await self._of(repo).find_pull(repo, head_branch)
 
     async def open_pull(
-        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+        self,
+        repo: str,
+        head_branch: str,
+        title: str,
+        body: str,
+        *,
+        draft: bool = False,
+        labels: Sequence[str] = (),
     ) -> Pull:
         """Pass it on."""
-        return await self._of(repo).open_pull(repo, head_branch, title, body, draft=draft)
+        forge = self._of(repo)
+        return await forge.open_pull(repo, head_branch, title, body, draft=draft, labels=labels)
 
     async def post_check(self, repo: str, sha: Sha, name: str, passed: bool, text: str) -> None:
         """Pass it on."""

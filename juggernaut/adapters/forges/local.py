@@ -8,6 +8,7 @@ either an intention that the base does not contain (nothing happened) or one tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from juggernaut.adapters.forges.adopt import adopt, is_checkout
@@ -64,10 +65,18 @@ class LocalForge(LocalLife):
         return await self._shown(bare, await self._settled(bare, row)) if row else None
 
     async def open_pull(
-        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+        self,
+        repo: str,
+        head_branch: str,
+        title: str,
+        body: str,
+        *,
+        draft: bool = False,
+        labels: Sequence[str] = (),
     ) -> Pull:
         """Open a pull request into the default branch; an open one is given back instead.
 
+        Nothing here shows labels, so none are kept.
         Raises NothingToMerge when the base has it all, or this very head was merged before.
         """
         bare = await self._bare(repo)

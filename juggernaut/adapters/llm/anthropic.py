@@ -26,9 +26,10 @@ class AnthropicModel(WireModel):
         super().__init__(at, at.base_url or DEFAULT_BASE_URL, FORM)
 
     def _send(
-        self, request: ModelRequest, dialect: Dialect, seconds: float
+        self, request: ModelRequest, dialect: Dialect, seconds: float, key: str
     ) -> AbstractAsyncContextManager[Reply]:
         """Send a request through the SDK."""
+        self._client.api_key = key
         params = anthropic_wire.to_wire(request, self._at.model, dialect)
         create = self._client.messages.with_streaming_response.create
         return create(**params, extra_body=streaming(dialect), timeout=seconds)

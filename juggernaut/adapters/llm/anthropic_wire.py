@@ -32,18 +32,19 @@ _STOPS: Final = {
 _REFUSALS: Final = frozenset({"refusal", "model_context_window_exceeded"})
 # The API takes no empty message; this stands for a turn in which nothing was said.
 _NOTHING: Final = "(nothing)"
+_TURN_MESSAGES: Final = 2  # the model's, and the results that answer it
 
 
 def to_wire(request: ModelRequest, model: str, dialect: Dialect) -> MessageCreateParamsNonStreaming:
     """Give the body of POST /v1/messages.
 
-    Two cache marks are set, after the system prompt and at the end: an agent's next turn then
-    reads what this one wrote. Nothing is said of thinking: each model has its own default, and in
-    the adaptive mode of current ones earlier turns may come back without their thinking blocks.
+    Up to four cache marks are set, which is as many as the API takes: see _mark_for_cache.
+    Nothing is said of thinking: each model has its own default, and in the adaptive mode of
+    current ones earlier turns may come back without their thinking blocks.
     """
     messages = [_message(message) for message in request.messages]
-    if messages:
-        _mark_for_cache(messages[-1])
+    if not request.force_tool:
+        _mark_for_cache(messages)
     params: MessageCreateParamsNonStreaming = {
         "model": model,
         "max_tokens": request.max_tokens,
@@ -93,11 +94,20 @@ def _message(message: Message) -> MessageParam:
     return {"role": "user", "content": blocks}
 
 
-def _mark_for_cache(message: MessageParam) -> None:
-    """Let the provider cache all up to the last block of a message."""
-    content = message["content"]
-    if isinstance(content, list):
-        content[-1]["cache_control"] = {"type": "ephemeral"}
+def _mark_for_cache(messages: list[MessageParam]) -> None:
+    """Let the provider cache a conversation: its first message, its newest, the one between.
+
+    The first is what is left of a conversation that was compacted. The newest but one is where
+    the turn before wrote: the API looks only 20 blocks back from a mark, and one turn with many
+    tool calls has more. A request that forces a tool is a single question, and writing to the
+    cache costs more than it reads, so those have no marks here.
+    """
+    for place in {0, len(messages) - _TURN_MESSAGES - 1, len(messages) - 1}:
+        if place < 0 or place >= len(messages):
+            continue
+        content = messages[place]["content"]
+        if isinstance(content, list):
+            content[-1]["cache_control"] = {"type": "ephemeral"}
 
 
 def from_wire(reply: Json, asked: str) -> Reading:

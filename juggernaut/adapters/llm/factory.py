@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from juggernaut.adapters.llm.anthropic import AnthropicModel
+from juggernaut.adapters.llm.keys import fit
 from juggernaut.adapters.llm.models_config import (
     APIS,
     MESSAGES,
@@ -37,7 +38,14 @@ def build_adapter(spec: ModelSpec) -> LanguageModel:
     if not spec.model.strip():
         raise ConfigError(f"no model is named for {spec.provider}; set JUGGERNAUT_MODEL")
     api = spec.api or APIS[spec.provider][0]
-    at = Endpoint(spec.provider, spec.model, _key(spec), _base_url(spec), spec.ceilings)
+    at = Endpoint(
+        spec.provider,
+        spec.model,
+        _key(spec),
+        _base_url(spec),
+        spec.ceilings,
+        fresh_key=spec.fresh_key,
+    )
     return AnthropicModel(at) if api == MESSAGES else OpenAIModel(at, responses=api == RESPONSES)
 
 
@@ -48,7 +56,7 @@ def _key(spec: ModelSpec) -> str:
     key = (spec.api_key or "").strip()
     if not key:
         raise ConfigError(f"{variable} is not set; {spec.provider} needs a key")
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not fit(key):
         raise ConfigError(f"{variable} holds spaces or characters that no key has; copy it again")
     return key
 

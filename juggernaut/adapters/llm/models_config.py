@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from juggernaut.adapters.llm.prices import Ceilings
 from juggernaut.adapters.llm.yaml_file import Section, read_yaml
-from juggernaut.domain.errors import ConfigError
+from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.exchange import Terms
 
 MESSAGES: Final = "messages"
@@ -31,6 +31,7 @@ class Account:
 
     api_key: str = field(repr=False)
     base_url: str | None = None
+    fresh_key: Callable[[], str] | None = field(default=None, repr=False)  # the key of now
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class ModelSpec:
     ceilings: Ceilings | None = None
     api: str = ""  # empty: what the provider usually speaks
     terms: Terms = Terms()
+    fresh_key: Callable[[], str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,24 @@ class ModelsConfig:
                 return name
         raise ConfigError(
             "JUGGERNAUT_MODEL_KEY is set, and models.yaml adds no provider that it could be for"
+        )
+
+    def resolve(self, name: str, usual: str | None = None) -> tuple[str, str]:
+        """Give provider and model of `provider/model`, or of an alias; raises InvalidInput.
+
+        An alias means the one of the provider `usual`, or of the first that has it.
+        """
+        provider, slash, model = name.partition("/")
+        if slash and model and provider in self.providers:
+            return provider, model
+        asked = [usual] if usual else list(self.providers)
+        for each in asked:
+            if not slash and name in self.providers[each].models:
+                return each, self.providers[each].models[name].model
+        aliases = sorted({alias for part in self.providers.values() for alias in part.models})
+        raise InvalidInput(
+            f"no model is called {name!r}: give an alias ({', '.join(aliases)}) or provider/model"
+            f" with one of {', '.join(self.providers)}"
         )
 
     def fallbacks_of(self, provider: str, reachable: Container[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ BASE_URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "openrouter": "https://openrouter.ai/api/v1",
 }
+CLAUDE: Final = "anthropic/"
 CHAT_FORM: Final = Form(
     openai_wire.from_wire, openai_stream.gather_chat, openai_stream.is_last_of_chat
 )
@@ -36,16 +37,23 @@ class OpenAIModel(WireModel):
         self._responses = responses
 
     def _send(
-        self, request: ModelRequest, dialect: Dialect, seconds: float
+        self, request: ModelRequest, dialect: Dialect, seconds: float, key: str
     ) -> AbstractAsyncContextManager[Reply]:
         """Send a request through the SDK."""
+        self._client.api_key = key
         if self._responses:
             asked = responses_wire.to_wire(request, self._at.model, dialect)
             respond = self._client.responses.with_streaming_response.create
             return respond(**asked, extra_body=streaming(dialect), timeout=seconds)
         params = openai_wire.to_wire(request, self._at.model, dialect)
         create = self._client.chat.completions.with_streaming_response.create
-        return create(**params, extra_body=streaming(dialect), timeout=seconds)
+        extra = {**streaming(dialect), **self._cached(request)}
+        return create(**params, extra_body=extra, timeout=seconds)
+
+    def _cached(self, request: ModelRequest) -> dict[str, object]:
+        """Ask OpenRouter to cache a conversation with Claude; other models need not be asked."""
+        claude = self._at.provider == "openrouter" and self._at.model.startswith(CLAUDE)
+        return {"cache_control": {"type": "ephemeral"}} if claude and not request.force_tool else {}
 
     def _sdk_error(self) -> type[Exception]:
         """Give the root of the SDK's errors."""

@@ -160,7 +160,10 @@ def _tool_calls(value: object) -> tuple[ToolCall, ...]:
 
 
 def _usage(value: object) -> Usage | None:
-    """Read the counts; None unless both are there and sensible. Cached tokens are set apart."""
+    """Read the counts; None unless both are there and sensible. Cached tokens are set apart.
+
+    What was written to a cache is counted by OpenRouter only.
+    """
     if not isinstance(value, dict):
         return None
     if "prompt_tokens" not in value or "completion_tokens" not in value:
@@ -168,7 +171,9 @@ def _usage(value: object) -> Usage | None:
     details = value.get("prompt_tokens_details")
     whole_input = read.count(value, "prompt_tokens")
     output = read.count(value, "completion_tokens")
-    cached = read.count(details, "cached_tokens") if isinstance(details, dict) else 0
-    if whole_input is None or output is None or cached is None or cached > whole_input:
+    counts = details if isinstance(details, dict) else {}
+    cached, written = (read.count(counts, f"{kind}_tokens") for kind in ("cached", "cache_write"))
+    if whole_input is None or output is None or cached is None or written is None:
         return None
-    return Usage(input_tokens=whole_input - cached, output_tokens=output, cache_read_tokens=cached)
+    fresh = whole_input - cached - written
+    return Usage(fresh, output, cached, written) if fresh >= 0 else None

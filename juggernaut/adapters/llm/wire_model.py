@@ -13,6 +13,7 @@ from typing import Protocol
 from juggernaut.adapters.llm import failures
 from juggernaut.adapters.llm.body import json_object
 from juggernaut.adapters.llm.dialect import Dialect, first_dialect
+from juggernaut.adapters.llm.keys import LiveKey
 from juggernaut.adapters.llm.prices import Ceilings, PriceList
 from juggernaut.adapters.llm.reading import Reading
 from juggernaut.adapters.llm.sse import paced, read_events
@@ -35,6 +36,7 @@ class Endpoint:
     ceilings: Ceilings | None = None
     timeout_seconds: float = limits.MODEL_SECONDS
     stall_seconds: float = limits.MODEL_STALL_SECONDS
+    fresh_key: Callable[[], str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class Reply(Protocol):
 class WireModel(ABC):
     """One model behind one address.
 
-    A call is one request: the SDK's own retries are off. The one exception is in dialect.py, and
-    it is not billed.
+    A call is one request: the SDK's own retries are off. Two exceptions, of which none is billed:
+    another wording (dialect.py), and a refused key that was replaced meanwhile.
 
     The base URL and the key are always given to the SDK, so that nothing of its environment or
     its profile files decides where a key goes. Redirects are not followed: a request goes where
@@ -76,6 +78,7 @@ class WireModel(ABC):
     def __init__(self, at: Endpoint, base_url: str, form: Form) -> None:
         """Take what a call needs; nothing is loaded or opened until the first call."""
         self._at = at
+        self._key = LiveKey(at.api_key, at.fresh_key)
         self._base_url = base_url
         self._form = form
         self._dialect = first_dialect(base_url)
@@ -93,7 +96,7 @@ class WireModel(ABC):
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Ask. Raises ModelUnavailable, ModelRefused or ModelGarbled."""
         reply = await self._asked(request)
-        failures.refuse_error(reply, self.name, self._at.api_key)
+        failures.refuse_error(reply, self.name, self._key.now())
         reading = self._form.from_wire(reply, self._at.model)
         return ModelReply(
             text=reading.text,
@@ -106,7 +109,7 @@ class WireModel(ABC):
 
     @abstractmethod
     def _send(
-        self, request: ModelRequest, dialect: Dialect, seconds: float
+        self, request: ModelRequest, dialect: Dialect, seconds: float, key: str
     ) -> AbstractAsyncContextManager[Reply]:
         """Send a request through the SDK and give the reply with its body unread."""
 
@@ -115,18 +118,24 @@ class WireModel(ABC):
         """Give the root of the SDK's errors."""
 
     async def _asked(self, request: ModelRequest) -> Json:
-        """Send a request; one that is refused for its wording is worded otherwise, once each."""
+        """Send a request; one that is refused for its wording is worded otherwise, once each.
+
+        One whose key was replaced while it was under way goes out again with the new one.
+        """
         dialect = self._dialect
         while True:
+            key = self._key.now()
             try:
-                return await self._exchange(request, dialect)
+                return await self._exchange(request, dialect, key)
             except ModelRefused as refusal:
+                if key != self._key.now():
+                    continue
                 other = dialect.after(str(refusal))
                 if other is None:
                     raise
                 self._dialect = dialect = other
 
-    async def _exchange(self, request: ModelRequest, dialect: Dialect) -> Json:
+    async def _exchange(self, request: ModelRequest, dialect: Dialect, key: str) -> Json:
         """Send one request and give the whole reply, within one time limit."""
         import httpx2
 
@@ -134,13 +143,11 @@ class WireModel(ABC):
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._send(request, dialect, seconds) as reply,
+                self._send(request, dialect, seconds, key) as reply,
             ):
                 return await self._read(reply)
         except (self._sdk_error(), httpx2.HTTPError, OSError, ValueError) as error:
-            failure = failures.translate(
-                error, name=self.name, seconds=seconds, secret=self._at.api_key
-            )
+            failure = failures.translate(error, name=self.name, seconds=seconds, secret=key)
         # Raised out here so that the SDK's exception is not even the context of ours.
         raise failure
 

@@ -20,10 +20,15 @@ class Listener:
     """One connection that waits for NOTIFY and wakes the loops of this process."""
 
     def __init__(
-        self, dsn: str, on_hint: Callable[[str], None], *, role: str | None = None
+        self,
+        dsn: str | Callable[[], str],
+        on_hint: Callable[[str], None],
+        *,
+        role: str | None = None,
     ) -> None:
         """Wake by calling `on_hint` with the payload; the address must not be a pooler's.
 
+        dsn: the address, or what gives the one that a new connection shall use.
         role: what a shared login drops to on connect.
         """
         self._dsn = dsn
@@ -42,7 +47,9 @@ class Listener:
     async def _listen(self) -> None:
         """Hold one connection until it is lost; a dead link is found by asking."""
         connection = await asyncpg.connect(
-            self._dsn, timeout=ANSWER_SECONDS, server_settings=self._settings
+            self._dsn if isinstance(self._dsn, str) else self._dsn(),
+            timeout=ANSWER_SECONDS,
+            server_settings=self._settings,
         )
         try:
             await connection.add_listener(CHANNEL, self._heard)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -17,19 +17,26 @@ CONNECT_SECONDS: Final = 10.0
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, size: int, role: str | None = None, pooled: bool = False
+    dsn: str | Callable[[], str], *, size: int, role: str | None = None, pooled: bool = False
 ) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
     """Open a pool of at most `size` connections and close it at the end.
 
+    dsn: the address, or what gives the one that a new connection shall use.
     role: what a shared login drops to on connect. pooled: the address is a PgBouncer in
     transaction mode, where prepared statements do not outlive a transaction.
     """
+
+    # What the pool asks for is passed on as it is.
+    async def connect(*_: object, **asked: Any) -> asyncpg.Connection[asyncpg.Record]:  # noqa: ANN401
+        """Open one connection to the address of the moment."""
+        return await asyncpg.connect(dsn if isinstance(dsn, str) else dsn(), **asked)
+
     settings = {"application_name": "juggernaut"}
     if role is not None and not pooled:
         settings["role"] = role
     try:
         pool = await asyncpg.create_pool(
-            dsn,
+            connect=connect,
             min_size=1,
             max_size=size,
             command_timeout=COMMAND_SECONDS,

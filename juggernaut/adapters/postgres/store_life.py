@@ -137,6 +137,10 @@ class PgLife:
         status: str | None = rows[0]["status"]
         return status
 
+    async def hurry_pull(self, repo: str, number: int) -> bool:
+        """Let a pull request that waits be looked at now."""
+        return await self._landed("hurry_pull", repo, number)
+
     async def drop_watch(self, task: TaskId) -> bool:
         """Forget the pull request of a task that is over."""
         return await self._landed("drop_watch", task)

@@ -42,7 +42,7 @@ def doctor(
 async def examine(offline: bool, dsn: str | None, config: str | None) -> list[Finding]:
     """Run the checks."""
     from juggernaut.app import doctor as checks
-    from juggernaut.app.doctor_github import check_github
+    from juggernaut.app.doctor_github import check_github, repositories
     from juggernaut.app.setting_sources import load_settings
 
     def load() -> Loaded:
@@ -51,9 +51,11 @@ async def examine(offline: bool, dsn: str | None, config: str | None) -> list[Fi
 
     findings, loaded = await checks.offline(load)
     if loaded is not None:
+        repos: list[str] = []
         if not offline:
             findings += await checks.online(loaded)
-        findings += await check_github(loaded.settings, offline=offline)
+            repos = await repositories(loaded.settings)
+        findings += await check_github(loaded.settings, offline=offline, repos=repos)
     return findings
 
 

@@ -36,6 +36,10 @@ def add(
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="USD", help="Most that it may cost.")
     ] = None,
+    untrusted: Annotated[
+        bool,
+        typer.Option("--untrusted", help="Its text is a stranger's: work above low risk waits."),
+    ] = False,
     json: JsonFlag = False,
     dsn: DsnOption = None,
 ) -> None:
@@ -46,7 +50,7 @@ def add(
 
     async def work(board: Board) -> Row:
         """Add it and read it back."""
-        made = await board.only("add_goal", title, description, repo, money(budget))
+        made = await board.only("add_goal", title, description, repo, money(budget), not untrusted)
         return await board.only("show_goal", made["id"])
 
     emit_one(ask(dsn, work), json)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WORKER_COLUMNS = (
     *("worker_id", "worker_type", "status", "alive", "current_task", "seconds_since", "host"),
-    "version",
+    *("version", "sandbox"),
 )
 LOG_COLUMNS = ("created_at", "level", "worker_id", "task_id", "action", "message")
 LEARNING_COLUMNS = ("category", "impact_score", "title", "description", "applied_count")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -27,11 +27,20 @@ TypeOption = Annotated[
 ]
 
 
+RecordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--record", help="Folder for cassettes; overrides JUGGERNAUT_RECORD.", metavar="DIR"
+    ),
+]
+
+
 def run(
     worker_type: TypeOption = None,
     once: Annotated[
         bool, typer.Option("--once", help="Do what is there and end, as a cron service does.")
     ] = False,
+    record: RecordOption = None,
     dsn: DsnOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -39,20 +48,26 @@ def run(
 
     Example: `WORKER_TYPE=executor juggernaut run`
     """
-    raise typer.Exit(run_async(work(worker_type, once, dsn, config)))
+    flags = {"worker_type": worker_type, "database_url": dsn, "record": record}
+    raise typer.Exit(run_async(work(flags, once, config)))
 
 
-async def work(worker_type: str | None, once: bool, dsn: str | None, config: str | None) -> int:
+async def work(flags: Mapping[str, object], once: bool, config: str | None) -> int:
     """Read the settings and run; gives the exit code."""
     from juggernaut.adapters.clock import SystemClock
     from juggernaut.app.logs import configure_logs
-    from juggernaut.app.setting_sources import load_settings
+    from juggernaut.app.opaque import forget_variables, make_opaque
+    from juggernaut.app.secret_files import known_values
+    from juggernaut.app.setting_sources import SECRETS, load_settings, variable
+    from juggernaut.domain.secret_forms import remembered
     from juggernaut.runtime.process import Process
 
-    loaded = load_settings({"worker_type": worker_type, "database_url": dsn}, config)
+    loaded = load_settings(flags, config)
+    make_opaque()
+    forget_variables(variable(name) for name in SECRETS)
     configure_logs(loaded.settings.log_level, loaded.settings.log_format)
     process = Process(SystemClock())
-    with process.signals():
+    with process.signals(), remembered(known_values(loaded.settings)):
         try:
             await serve(loaded, process, once)
         except asyncio.CancelledError:

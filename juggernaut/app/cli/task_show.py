@@ -40,6 +40,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": ("fence", "kind", "source", "facts"),
     "cost": ("purpose", "model", "calls", "usd", "tokens", "under_way"),
     "learnings": ("category", "impact_score", "title", "description"),
+    "forks": ("task_id", "from_step", "model", "status", "made_by"),
     "logs": ("created_at", "level", "worker_id", "action", "message"),
 }
 # Lists that are left out of the text where they are empty; an empty log is said.
@@ -47,6 +48,7 @@ QUIET: Final = frozenset(TABLES) - {"attempts", "logs"}
 TITLES: Final[Mapping[str, str]] = {
     "stages": "time per stage",
     "news": "checks, reviews and comments of the forge",
+    "forks": "forks of this task",
     "logs": "log",
 }
 
@@ -103,6 +105,7 @@ async def read_story(board: Board, task: UUID) -> Row:
         "evidence": await board.rows("list_task_evidence", task),
         "cost": await board.rows("list_task_calls", task),
         "learnings": await board.rows("list_task_learnings", task),
+        "forks": await board.rows("list_task_forks", task),
     }
     proof = await board.row("show_proof", task)
     logs = await board.rows("list_logs", task, None, LOGS_SHOWN)

@@ -9,6 +9,7 @@ import typer
 
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
+from juggernaut.app.cli.replay import fork, replay
 from juggernaut.app.cli.task_show import IdArgument, show
 from juggernaut.domain.errors import InvalidInput
 
@@ -19,7 +20,9 @@ COLUMNS = ("id", "task_type", "priority", "status", "risk_level", "worker", "tit
 WHY_COLUMNS = ("reason", "owner", "deadline")
 CHECK_MARK = " :: "
 
-task = typer.Typer(no_args_is_help=True, help="Tasks: add, list, show, cancel, retry, why.")
+task = typer.Typer(
+    no_args_is_help=True, help="Tasks: add, list, show, cancel, retry, why, replay, fork."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -98,6 +101,8 @@ def list_tasks(
 
 
 task.command("show")(show)
+task.command("replay")(replay)
+task.command("fork")(fork)
 
 
 @task.command("cancel")

@@ -10,6 +10,7 @@ import typer
 
 from juggernaut.app.cli.demo import stop_kept
 from juggernaut.app.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, ConfigOption, cell, run_async
+from juggernaut.app.cli.run import RecordOption
 
 if TYPE_CHECKING:
     from juggernaut.app.up import Ended, Wish
@@ -42,6 +43,7 @@ def up(
     stop: Annotated[
         bool, typer.Option("--stop", help="Stop what `--keep` left running in --dir, and end.")
     ] = False,
+    record: RecordOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Start database and workers for your repository; your checkout is not touched.
@@ -54,13 +56,13 @@ def up(
         return
     from juggernaut.app.up import Wish
 
-    wish = Wish(repo, goal, test, script, folder, keep, config)
+    wish = Wish(repo, goal, test, script, folder, keep, config, record)
     ended = run_async(_up(wish))
     if ended is None:
         typer.echo("stopped; the same command goes on from here")
         raise typer.Exit(EXIT_INTERRUPTED if goal else 0)
     if keep:
-        typer.echo(f'it still runs; look at it: juggernaut task list --dsn "{ended.operator_url}"')
+        typer.echo(f"it still runs; look at it: juggernaut task list{ended.dsn_option}")
         typer.echo(f"stop it with: juggernaut up --dir {ended.folder} --stop")
     finish(ended, goal is not None)
 
@@ -69,10 +71,12 @@ async def _up(wish: Wish) -> Ended | None:
     """Run it; None when a person stopped it."""
     from juggernaut.app.demo.board_view import view_for
     from juggernaut.app.local_swarm import ends_on_sigterm
+    from juggernaut.app.opaque import make_opaque
     from juggernaut.app.setting_sources import load_settings
     from juggernaut.app.up import prepared, serve
 
-    loaded = load_settings({}, wish.config)
+    make_opaque()  # it holds what its workers are given, and their commands run beside it
+    loaded = load_settings({"record": wish.record}, wish.config)
     ready = prepared(wish, loaded)
     with ends_on_sigterm():
         try:

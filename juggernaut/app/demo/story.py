@@ -141,7 +141,7 @@ async def _tell(
 ) -> Outcome:
     """Add the goal, follow it to its end, approve what waits, and read what came of it."""
     async with open_board(stage.operator_url) as board:
-        wish = (GOAL, GOAL_TEXT, str(stage.repository), GOAL_BUDGET_USD)
+        wish = (GOAL, GOAL_TEXT, str(stage.repository), GOAL_BUDGET_USD, True)
         goal = UUID(str((await board.only("add_goal", *wish))["id"]))
         watch = Watch(board, goal, view)
 

@@ -209,7 +209,7 @@ def test_secrets_and_escapes_do_not_come_through() -> None:
     token = "ghp_" + "FAKE" * 6
     done = {**CLAUDE_DONE, "result": f"Done \x1b[31m {token}\x00."}
     story, _ = read(ClaudeCode(), [*CLAUDE_GOOD[:-1], done])
-    assert story.ends[0].text == "Done [31m [redacted]\ufffd."
+    assert story.ends[0].text == "Done  [redacted]\ufffd."
 
 
 @pytest.mark.parametrize(

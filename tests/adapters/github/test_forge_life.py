@@ -8,8 +8,10 @@ from juggernaut.adapters.forges.github.viewing import pull_of, reviews_of
 from juggernaut.domain.errors import ForgeError, NothingToMerge
 from juggernaut.domain.pulls import CheckState, Mergeable, PullView, ReviewState
 from tests.adapters.github.conftest import BRANCH, CHECK, REPO, Bench
+from tests.fakes.github.faults import Fault
 
 MOST_CALLS = 12
+LABELS = ("juggernaut", "risk: low")
 
 
 async def test_a_simple_task_costs_twelve_calls_at_most(bench: Bench) -> None:
@@ -24,7 +26,8 @@ async def test_a_simple_task_costs_twelve_calls_at_most(bench: Bench) -> None:
     assert head is not None
     await bench.forge.post_check(REPO, head, CHECK, True, "3 passed")
     assert await bench.forge.find_pull(REPO, BRANCH) is None
-    pull = await bench.forge.open_pull(REPO, BRANCH, "T", "B")
+    pull = await bench.forge.open_pull(REPO, BRANCH, "T", "B", labels=LABELS)
+    assert pull.labels == LABELS
     view = await bench.forge.look(REPO, pull.number)
     assert view is not None
     assert await bench.forge.look(REPO, pull.number, view.stamp) is not None  # mergeable by now
@@ -32,6 +35,20 @@ async def test_a_simple_task_costs_twelve_calls_at_most(bench: Bench) -> None:
     merged = await bench.forge.merge(REPO, pull.number, head, "T", "B")
     assert merged.state == "merged"
     assert bench.double.journal.counted <= MOST_CALLS
+
+
+async def test_labels_are_put_on_once_and_are_worth_no_failure(bench: Bench) -> None:
+    """Not on a pull request that is open already; refused ones are missing in the answer."""
+    labels = f"/repos/{REPO}/issues/*/labels"
+    bench.double.human.push(REPO, BRANCH, {"app.py": "new\n"})
+    for _ in range(2):
+        pull = await bench.forge.open_pull(REPO, BRANCH, "T", "B", labels=LABELS)
+        assert pull.labels == LABELS
+    assert bench.count("POST", labels) == 1
+    bench.double.human.push(REPO, "feature/two", {"app.py": "two\n"})
+    bench.double.faults.refuse("POST", labels, 403)
+    refused = await bench.forge.open_pull(REPO, "feature/two", "T", "B", labels=LABELS)
+    assert (refused.state, refused.labels) == ("open", ())
 
 
 async def test_an_unchanged_pull_costs_no_quota(bench: Bench) -> None:
@@ -189,15 +206,37 @@ async def test_promises_are_asked_for(bench: Bench) -> None:
 
 
 async def test_a_branch_goes_only_from_where_it_was(bench: Bench) -> None:
-    """Pushed to meanwhile: kept. Gone already: nothing to do."""
+    """Pushed to before, or in the very moment: kept. Gone already: nothing to do."""
     pull = await bench.opened()
-    bench.double.human.push(REPO, BRANCH, {"app.py": "later\n"})
+
+    def push() -> None:
+        """Let a person push a commit more."""
+        bench.double.human.push(REPO, BRANCH, {"app.py": f"{len(bench.double.journal.of())}\n"})
+
+    push()
     assert not await bench.forge.delete_branch(REPO, BRANCH, pull.head_sha)
-    assert bench.count("DELETE", "*") == 0
+    assert bench.count("*", "*/git-receive-pack") == 0
     head = await bench.forge.branch_head(REPO, BRANCH)
     assert head is not None
-    assert await bench.forge.delete_branch(REPO, BRANCH, head)
+    bench.double.faults.add("POST", "*/git-receive-pack", Fault(before=push))
     assert not await bench.forge.delete_branch(REPO, BRANCH, head)
+    assert bench.count("POST", "*/git-receive-pack") == 1
+    second = await bench.forge.branch_head(REPO, BRANCH)
+    assert second is not None
+    bench.double.faults.add("GET", "*/info/refs", Fault(before=push))
+    assert not await bench.forge.delete_branch(REPO, BRANCH, second)
+    newer = await bench.forge.branch_head(REPO, BRANCH)
+    assert newer is not None
+    assert len({pull.head_sha, head, second, newer}) == 4
+    assert await bench.forge.delete_branch(REPO, BRANCH, newer)
+    assert not await bench.forge.delete_branch(REPO, BRANCH, newer)
+    assert bench.count("DELETE", "*") == 0
+    bench.double.human.push(REPO, "held", {"app.py": "held\n"})
+    held = await bench.forge.branch_head(REPO, "held")
+    bench.double.human.protect(REPO, "held", checks=(CHECK,))
+    assert held is not None
+    with pytest.raises(ForgeError, match="branch held of octo/app was not deleted"):
+        await bench.forge.delete_branch(REPO, "held", held)
 
 
 def test_a_remark_leaves_a_wish_for_changes() -> None:

@@ -16,7 +16,7 @@ from juggernaut.adapters.llm.factory import (
 )
 from juggernaut.adapters.llm.models_config import APIS, Account
 from juggernaut.adapters.llm.prices import Ceilings
-from juggernaut.domain.errors import ConfigError, ModelUnavailable
+from juggernaut.domain.errors import ConfigError, InvalidInput, ModelUnavailable
 from juggernaut.domain.exchange import Terms
 from juggernaut.ports import Models
 from tests.fakes.model_requests import WIRES, ask
@@ -83,6 +83,24 @@ def test_purposes_choose_their_model() -> None:
     assert {*map(tuple, (names(one, purpose) for purpose in config.purposes))} == {
         ("anthropic/other",)
     }
+
+
+def test_a_person_names_a_model() -> None:
+    """An alias is that of the provider in use; what has no key or is not there is refused."""
+    config = load_models_config(SHIPPED)
+    models = ModelsByPurpose(config, "openai", {"openai": Account("FAKE")})
+    fast = config.providers["openai"].models["fast"].model
+    for name, model in (("fast", fast), (f"openai/{fast}", fast), ("openai/a/b", "a/b")):
+        (choice,) = models.named(name)
+        assert choice.model.name == f"openai/{model}"
+    for name, said in (
+        ("anthropic/x", "no key of anthropic is set"),
+        ("best", "no model is called 'best': give an alias (fast, strong) or provider/model"),
+        ("acme/x", "with one of anthropic, openai, openrouter"),
+        ("openai/", "no model is called 'openai/'"),
+    ):
+        with pytest.raises(InvalidInput, match=re.escape(said)):
+            models.named(name)
 
 
 def names(models: Models, purpose: str) -> list[str]:

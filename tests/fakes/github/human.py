@@ -132,6 +132,11 @@ class Human:
                 )  # fmt: skip
             return [pull.number for pull in waiting]
 
+    def eject(self, repo: str, number: int) -> None:
+        """Let the merge queue take a pull request out again, without a merge."""
+        with self.state.lock:
+            self._pull(repo, number)[1].queued = False
+
     def close(self, repo: str, number: int, login: str = PERSON) -> None:
         """Close without a merge."""
         with self.state.lock:

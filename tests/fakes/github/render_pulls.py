@@ -164,7 +164,7 @@ class PullRender(Render):
             "node_id": f"LA_{name}",
             "url": f"{self.repo_url(repo)}/labels/{name.replace(' ', '%20')}",
             "name": name,
-            "description": None,
+            "description": "",
             "color": "ededed",
             "default": False,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -104,6 +105,18 @@ class Facts:
         )
         self._rules[repo, branch] = (time.monotonic() + self._keep_seconds, read)
         return read
+
+    async def file(self, repo: Repo, path: str) -> str:
+        """Give a small text file at the default branch; empty for what is not there or no text."""
+        where = f"{repo.path}/contents/{quote(path)}"
+        reply = await self._client.get(repo, where, absent=NOT_FOUND)
+        content = field(reply.data, "content")
+        if reply.status == NOT_FOUND or not isinstance(content, str):
+            return ""
+        try:
+            return b64decode(content).decode("utf-8", "replace")
+        except ValueError:
+            return ""
 
     async def method(self, repo: Repo) -> str:
         """Give the way of merging: the wished one, else the first that is allowed."""

@@ -6,28 +6,31 @@ found then is ForgeUnreachable, and the next attempt looks again before it repea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from juggernaut.adapters.forges.git import checked_branch, checked_sha
+from juggernaut.adapters.forges.git import Git, checked_branch, checked_sha
 from juggernaut.adapters.forges.github.checking import Checking
 from juggernaut.adapters.forges.github.checklogs import read_log
 from juggernaut.adapters.forges.github.client import Client
+from juggernaut.adapters.forges.github.deleting import delete_at
 from juggernaut.adapters.forges.github.facts import Facts
 from juggernaut.adapters.forges.github.failures import (
     CONFLICT,
     NOT_FOUND,
-    UNPROCESSABLE,
     Refused,
 )
 from juggernaut.adapters.forges.github.looking import Looking
 from juggernaut.adapters.forges.github.merging import Merging
 from juggernaut.adapters.forges.github.names import Place, Repo
 from juggernaut.adapters.forges.github.reading import items, text
+from juggernaut.adapters.forges.github.remote import GitHubSource
 from juggernaut.adapters.forges.github.talking import Talking
 from juggernaut.adapters.forges.github.viewing import pull_of
 from juggernaut.adapters.forges.messages import clean_body, clean_title
+from juggernaut.adapters.forges.repository import read_heads
 from juggernaut.domain.errors import (
     ForgeError,
     ForgeUnreachable,
@@ -51,6 +54,7 @@ class GitHubForge:
         """Put the parts together; nothing is asked yet."""
         self._place = place
         self._client = client
+        self._git = Git()
         self._facts = Facts(client, merge_method)
         self._looking = Looking(client, self._facts)
         self._talking = Talking(client, self._looking)
@@ -69,15 +73,29 @@ class GitHubForge:
     async def branch_head(self, repo: str, branch: str | None) -> Sha | None:
         """Give the head of a branch (None: the default branch), or None if it is not there."""
         where = self._place.repo(repo)
-        name = branch or (await self._facts.settings(where)).default_branch
-        return await self._head(where, checked_branch(name))
+        if branch is None:
+            default = (await self._facts.settings(where)).default_branch
+            return await self._head(where, checked_branch(default))
+        # Where a branch changes all the time git is asked: that costs no quota.
+        source = GitHubSource(self._place, where, self._client.tokens)
+        try:
+            return (await read_heads(self._git, source, checked_branch(branch))).branch_sha
+        except InvalidInput:
+            return await self._head(where, branch)  # REST says what is not there
 
     async def find_pull(self, repo: str, head_branch: str) -> Pull | None:
         """Give the newest pull request of a branch, whatever its state."""
         return await self._find(self._place.repo(repo), checked_branch(head_branch))
 
     async def open_pull(
-        self, repo: str, head_branch: str, title: str, body: str, *, draft: bool = False
+        self,
+        repo: str,
+        head_branch: str,
+        title: str,
+        body: str,
+        *,
+        draft: bool = False,
+        labels: Sequence[str] = (),
     ) -> Pull:
         """Open a pull request; an open one of that branch is given back instead."""
         where = self._place.repo(repo)
@@ -99,11 +117,12 @@ class GitHubForge:
             "draft": draft,
         }
         try:
-            return await self._open(where, head_branch, asked)
+            pull = await self._open(where, head_branch, asked)
         except Refused as refusal:
             if not (draft and "draft" in refusal.reasons.lower()):
                 raise
-        return await self._open(where, head_branch, {**asked, "draft": False})
+            pull = await self._open(where, head_branch, {**asked, "draft": False})
+        return await self._labelled(where, pull, labels) if labels else pull
 
     async def post_check(self, repo: str, sha: Sha, name: str, passed: bool, text: str) -> None:
         """Record the result of a named check at a commit; a repeat replaces it."""
@@ -162,29 +181,40 @@ class GitHubForge:
         return await self._looking.pull(where, number)
 
     async def delete_branch(self, repo: str, branch: str, expected: Sha) -> bool:
-        """Delete a branch that is at `expected`; False when it is elsewhere or gone.
-
-        GitHub's REST API deletes without a comparison: a push between the look and the deletion
-        would be lost, so the lifecycle does this only long after the end of a task.
-        """
+        """Delete a branch that is at `expected`; False when it is elsewhere or gone."""
         where = self._place.repo(repo)
         if await self._head(where, checked_branch(branch)) != checked_sha(expected):
             return False
-        path = f"{where.path}/git/refs/heads/{quote(branch)}"
+        source = GitHubSource(self._place, where, self._client.tokens)
         try:
-            await self._client.write(where, "DELETE", path)
-        except Refused as refusal:
-            if refusal.status not in (NOT_FOUND, UNPROCESSABLE):
-                raise
-            return False
+            refused = await delete_at(self._git, source, branch, expected)
         except ForgeUnreachable:
             if await self._head(where, branch) is not None:
                 raise
-        return True
+            return True
+        # An answer that was lost on its way looks like a refusal; the branch tells.
+        now = await self._head(where, branch) if refused else None
+        if now == expected:
+            raise ForgeError(f"branch {branch} of {repo} was not deleted: {refused}")
+        return now is None
 
     async def promises(self, repo: str) -> Promises:
         """Ask what the repository's settings allow to promise."""
         return await self._facts.promises(self._place.repo(repo))
+
+    async def _labelled(self, repo: Repo, pull: Pull, labels: Sequence[str]) -> Pull:
+        """Put labels on; GitHub makes those that it does not know. They are worth no failure."""
+        path = f"{repo.path}/issues/{pull.number}/labels"
+        try:
+            reply = await self._client.write(repo, "POST", path, {"labels": list(labels)})
+        except ForgeError:
+            return pull
+        names = tuple(text(label, "name") for label in items({"": reply.data}, ""))
+        return replace(pull, labels=names)
+
+    async def file(self, repo: str, path: str) -> str:
+        """Give a small text file at the default branch; empty when it is not there."""
+        return await self._facts.file(self._place.repo(repo), path)
 
     async def _head(self, repo: Repo, branch: str) -> Sha | None:
         """Read where a branch is; an empty repository has none."""

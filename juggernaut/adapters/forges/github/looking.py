@@ -88,6 +88,7 @@ class Looking:
             comments=tuple(sorted(comments, key=lambda comment: (comment.at, comment.id))),
             stamp="",
             in_queue=await self._in_queue(repo, data, rules.merge_queue),
+            by_queue=rules.merge_queue,
         )
         return replace(view, stamp=stamp_of(view))
 

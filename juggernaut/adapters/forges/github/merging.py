@@ -15,9 +15,12 @@ from juggernaut.adapters.forges.github.reading import text
 from juggernaut.adapters.forges.github.viewing import pull_of
 from juggernaut.adapters.forges.messages import merge_message
 from juggernaut.domain.errors import (
+    ForgeBusy,
     ForgeError,
+    ForgeUnauthorized,
     ForgeUnreachable,
     HeadMoved,
+    NotQueued,
     PullClosed,
     PullConflict,
 )
@@ -85,7 +88,14 @@ class Merging:
         pull = pull_of(data)
         if pull.state != "open" or pull.head_sha != expected:
             return _merged_or(pull, expected, ForgeError(f"pull {number} is {pull.state}"))
-        await self._client.graphql(repo, ENQUEUE, {"id": text(data, "node_id"), "head": expected})
+        try:
+            await self._client.graphql(
+                repo, ENQUEUE, {"id": text(data, "node_id"), "head": expected}
+            )
+        except (ForgeBusy, ForgeUnauthorized, ForgeUnreachable):
+            raise
+        except ForgeError as error:
+            raise NotQueued(str(error)) from None
         return pull
 
 
@@ -101,6 +111,8 @@ def _merged_or(pull: Pull, expected: Sha, error: ForgeError) -> Pull:
             f"pull {number} is {pull.state} at {pull.head_sha}, not at {expected}: verify it again"
         ) from None
     said = error.reasons.lower() if isinstance(error, Refused) else ""
+    if "merge queue" in said:  # one of classic protection, which rule sets do not show
+        raise NotQueued(str(error)) from None
     if pull.mergeable is Mergeable.CONFLICT or "conflict" in said or "not mergeable" in said:
         raise PullConflict(f"pull {number} does not apply to {pull.base_branch}: {error}") from None
     raise error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from juggernaut.adapters.forges.github.reading import field, flag, moment, number, text
+from juggernaut.adapters.forges.github.reading import field, flag, items, moment, number, text
 from juggernaut.domain.limits import EXCERPT_CHARS
 from juggernaut.domain.model import Sha
 from juggernaut.domain.pulls import (
@@ -58,6 +58,7 @@ def pull_of(data: object) -> Pull:
         head_sha=Sha(text(data, "head", "sha")),
         base_branch=text(data, "base", "ref"),
         state="merged" if merged else text(data, "state"),
+        labels=tuple(text(label, "name") for label in items(data, "labels")),
         # Of an open pull this is only the test merge.
         merged_sha=Sha(text(data, "merge_commit_sha")) if merged else None,
         title=text(data, "title"),

@@ -1,0 +1,1 @@
+SELECT juggernaut.hurry_pull_v1($1, $2)
