@@ -159,11 +159,29 @@ async def empty_polls(scratch: Scratch, database: str) -> float:
         return polls / (clock.time() - began)
 
 
+async def first_claim(scratch: Scratch, database: str) -> float:
+    """Give the milliseconds of a worker's first claim, of one task."""
+    async with open_pool(scratch.worker_url(database), size=1) as pool:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId("first"), "common", load.COMMON, {})
+        clock = asyncio.get_running_loop()
+        began = clock.time()
+        await store.claim(session, 1)
+        took = clock.time() - began
+        await store.close_session(session)
+    return 1_000 * took
+
+
 async def history(scratch: Scratch, size: Size) -> list[Line]:
-    """Measure behind finished rows that no vacuum has seen, and with blocked rows ahead."""
+    """Measure behind finished rows that no vacuum has seen, and with blocked rows ahead.
+
+    The first claim meets what the loading left, and is a line of its own: a swarm that finished
+    these rows itself would have walked past them once a second, and not all at once.
+    """
     lines: list[Line] = []
     for number in range(1, size.rounds + 1):
         rates: dict[str, float] = {}
+        firsts: dict[str, float] = {}
         for name in ("fresh", "finished", "blocked"):
             async with scratch.database(f"bench_{name}") as database:
                 async with connected(scratch.url(database)) as admin:
@@ -176,10 +194,12 @@ async def history(scratch: Scratch, size: Size) -> list[Line]:
                     await load.load_pending(admin, 2 * size.jobs + 2_000)
                     await admin.execute("ANALYZE governance_tasks")
                     await admin.execute("CHECKPOINT", timeout=300)
+                firsts[name] = await first_claim(scratch, database)
                 rates[name] = await rate(scratch, database, "common", size.jobs)
         for name, count in (("finished", size.history), ("blocked", size.blocked)):
             ratio = rates[name] / rates["fresh"]
             what = f"{count:,} {name} rows ahead, round {number}"
+            lines.append(Line(f"{what}: first claim", firsts[name], "ms"))
             lines.append(Line(what, rates[name], "jobs/s", ratio, "fresh"))
     return lines
 
