@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
@@ -45,6 +46,8 @@ class Finding:
 
 async def offline(load: Callable[[], Loaded]) -> tuple[list[Finding], Loaded | None]:
     """Check this machine and the settings; nothing is asked over a network."""
+    from juggernaut.app.doctor_network import check_agent_level, check_network
+
     findings = [check_python(), check_git()]
     try:
         loaded = load()
@@ -52,7 +55,10 @@ async def offline(load: Callable[[], Loaded]) -> tuple[list[Finding], Loaded | N
         return [*findings, Finding("settings", "fail", str(error))], None
     findings.append(Finding("settings", "ok", f"resources in {loaded.resources.config.parent}"))
     findings += [guarded(name, check, loaded) for name, check in OFFLINE]
-    findings.append(await check_sandbox())
+    sandbox, level = await check_sandbox()
+    findings.append(sandbox)
+    for name, at_level in (("network", check_network), ("agent sandbox", check_agent_level)):
+        findings.append(guarded(name, partial(at_level, level=level), loaded))
     return findings, loaded
 
 
@@ -161,7 +167,7 @@ def check_local_postgres(loaded: Loaded) -> Finding:
     return Finding("embedded postgresql", "warn", "no programs found", remedy)
 
 
-async def check_sandbox() -> Finding:
+async def check_sandbox() -> tuple[Finding, str]:
     """Say how strong the sandbox for commands is, and which attacks it does not stop."""
     from juggernaut.adapters.sandboxes.landlock import unavailable
     from juggernaut.adapters.sandboxes.probe import best_sandbox
@@ -174,11 +180,11 @@ async def check_sandbox() -> Finding:
     through = [one.told for one in tried if not one.stopped]
     detail = f"{sandbox.level}: stops {len(tried) - len(through)} of {len(tried)} attacks"
     if not through:
-        return Finding("sandbox", "ok", detail)
+        return Finding("sandbox", "ok", detail), sandbox.level
     detail += f"; open: {', '.join(through)}"
     why = f" ({unavailable() or 'landlock works'})" if sandbox.level == "bare" else ""
     remedy = f"install bubblewrap, and let it make user namespaces{why}"
-    return Finding("sandbox", "warn", detail, remedy)
+    return Finding("sandbox", "warn", detail, remedy), sandbox.level
 
 
 OFFLINE: Final[tuple[tuple[str, Callable[[Loaded], Finding]], ...]] = (

@@ -18,6 +18,7 @@ from juggernaut.adapters.forges.git import Git
 from juggernaut.adapters.forges.github.names import looks_remote
 from juggernaut.adapters.forges.local import LocalForge
 from juggernaut.adapters.forges.workspace import GitWorkspaces
+from juggernaut.adapters.gateway.sandbox import ProxyGateway
 from juggernaut.adapters.llm.choice import ModelsByPurpose, OneModel
 from juggernaut.adapters.llm.factory import ModelSpec, build_adapter, load_models_config
 from juggernaut.adapters.llm.models_config import Account
@@ -120,11 +121,13 @@ async def assemble(
     record = settings.record_folder()
     # Made before the sandbox, which hides what is there.
     tapes = CassetteFolder(record) if record else None
-    hidden = [*hidden_places(), *([record] if record else [])]
+    # The sockets and keys of one command are nothing for the others that run beside it.
+    agents, gates = make_folder(own / "agents"), make_folder(own / "doors")
+    hidden = [*hidden_places(), agents, gates, *([record] if record else [])]
     return Services(
         store=store,
         models=build_models(loaded, live.now),
-        agent=choose_agent(settings, own / "agents"),
+        agent=choose_agent(settings, agents),
         forge=ForgeByRepo(local, github.forge, looks_remote) if github else local,
         workspaces=GitWorkspaces(own, git, remotes=github.source if github else None),
         sandbox=await best_sandbox(own / "scratch", hidden),
@@ -139,6 +142,7 @@ async def assemble(
             allow_bare=settings.allow_bare,
         ),
         cassettes=tapes,
+        gateway=ProxyGateway(gates),
     )
 
 

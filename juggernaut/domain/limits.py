@@ -101,6 +101,17 @@ COMMAND_FILE_BYTES: Final = 512 * MIB
 REPORT_BYTES: Final = 16 * MIB  # a harness's own report: some 100,000 tests
 KILL_GRACE_SECONDS: Final = 2.0
 
+# The way of a sandboxed command to the hosts that the policy allows.
+NETWORK_ENTRIES: Final = 50
+NETWORK_AT_ONCE: Final = 32
+NETWORK_CONNECTIONS: Final = 200  # of one command; each has a line in execution_logs
+NETWORK_REFUSALS: Final = 50  # that have a line; the last line counts the rest
+NETWORK_SENT_BYTES: Final = 16 * MIB  # an installation sends little: what is more could be a leak
+NETWORK_RECEIVED_BYTES: Final = 1_024 * MIB
+NETWORK_SECONDS: Final = 600.0  # of one connection
+NETWORK_DIAL_SECONDS: Final = 15.0
+NETWORK_END_SECONDS: Final = 2.0
+
 # Changes.
 DIFF_BYTES: Final = 2 * MIB
 DIFF_FILES: Final = 200

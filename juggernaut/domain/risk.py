@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.model import Digest, Json, Risk, Task, highest
+from juggernaut.domain.network import NETWORK_SCHEMA, Allowed, read_network
 from juggernaut.domain.schema import check_schema
 
 _RULES = {
@@ -69,6 +70,7 @@ POLICY_SCHEMA: Json = {
         "paths": _RULES,
         "commands": _RULES,
         "words": _RULES,
+        "network": NETWORK_SCHEMA,
     },
 }
 
@@ -104,6 +106,7 @@ class Policy:
     paths: tuple[Rule, ...]
     commands: tuple[Rule, ...]
     words: tuple[Rule, ...]
+    network: tuple[Allowed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def read_policy(raw: Json) -> Policy:
         check_schema(raw, POLICY_SCHEMA, "the policy")
         version: Digest = digest_of(raw)
         approvers, floors = _quorum(raw["approvers"]), _floors(raw["floors"])
+        network = read_network(raw.get("network"))
     except InvalidInput as error:
         raise ConfigError(f"policy.yaml: {error}") from error
     effects = raw["effects"]
@@ -135,6 +139,7 @@ def read_policy(raw: Json) -> Policy:
         paths=_rules(raw["paths"]),
         commands=_rules(raw["commands"]),
         words=_rules(raw["words"]),
+        network=network,
     )
 
 

@@ -22,6 +22,7 @@ from juggernaut.ports import (
     Clock,
     CodeAgent,
     Forge,
+    Gateway,
     Models,
     Sandbox,
     Store,
@@ -57,6 +58,7 @@ class Services:
     running: set[str] = field(default_factory=set)
     breakers: Breakers = field(default_factory=Breakers)
     cassettes: Cassettes | None = None
+    gateway: Gateway | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import AGENT_TRAIL_EVENTS, QUALITY_HINT_CHARS
 from juggernaut.lifecycle import record
 from juggernaut.lifecycle.attempt import Attempt
+from juggernaut.lifecycle.reach import sandbox_of
 from juggernaut.ports import Asker
 
 ACTION = "agent_run"
@@ -41,7 +42,7 @@ async def drive(
         if event.kind is not EventKind.RESULT:
             trail.append(f"{event.kind}: {event.text[:QUALITY_HINT_CHARS]}")
 
-    result = await agent.execute(request, ask, attempt.services.sandbox, tell)
+    result = await agent.execute(request, ask, await sandbox_of(attempt), tell)
     await record.end(attempt, result)
     await attempt.log(
         ACTION,

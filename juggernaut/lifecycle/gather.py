@@ -27,6 +27,7 @@ from juggernaut.domain.model import Sha
 from juggernaut.domain.reports import Report
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.harness import TestRun, list_tests, run_tests
+from juggernaut.lifecycle.reach import sandbox_of
 from juggernaut.ports import Workspace
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{3,}")
@@ -73,17 +74,16 @@ class Tree:
 
     async def run(self, argv: Sequence[str]) -> CommandResult:
         """Run a command in the tree, in the sandbox."""
-        return await self._attempt.services.sandbox.run(
-            argv, self._workspace.path, timeout_seconds=COMMAND_SECONDS
-        )
+        sandbox = await sandbox_of(self._attempt)
+        return await sandbox.run(argv, self._workspace.path, timeout_seconds=COMMAND_SECONDS)
 
     async def test(self, argv: Sequence[str]) -> TestRun:
         """Run a command in the tree and count its tests."""
-        return await run_tests(self._attempt.services.sandbox, self._workspace.path, argv)
+        return await run_tests(await sandbox_of(self._attempt), self._workspace.path, argv)
 
     async def list_tests(self, argv: Sequence[str]) -> Report | None:
         """Collect the tests of a command without running them; None when it has no report."""
-        return await list_tests(self._attempt.services.sandbox, self._workspace.path, argv)
+        return await list_tests(await sandbox_of(self._attempt), self._workspace.path, argv)
 
     async def digests(self, paths: Iterable[str]) -> dict[str, str | None]:
         """Give the digest of each file, None for what is not there."""

@@ -15,7 +15,7 @@ from juggernaut.ports.forge import Forge, PullLife, Pulls
 from juggernaut.ports.minds import Asker, Choice, CodeAgent, LanguageModel, Models
 from juggernaut.ports.store import Attempts, Duties, Effects, Fleet, Knowledge, Purse, Queue, Store
 from juggernaut.ports.tapes import Cassettes
-from juggernaut.ports.world import Clock, Sandbox, Workspace, Workspaces
+from juggernaut.ports.world import Clock, Gateway, Sandbox, TellContact, Workspace, Workspaces
 
 __all__ = [
     "Asker",
@@ -28,6 +28,7 @@ __all__ = [
     "Effects",
     "Fleet",
     "Forge",
+    "Gateway",
     "Knowledge",
     "LanguageModel",
     "Models",
@@ -37,6 +38,7 @@ __all__ = [
     "Queue",
     "Sandbox",
     "Store",
+    "TellContact",
     "Workspace",
     "Workspaces",
 ]

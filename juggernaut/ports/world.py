@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from juggernaut.domain import limits
 from juggernaut.domain.exchange import (
@@ -13,7 +13,10 @@ from juggernaut.domain.exchange import (
 from juggernaut.domain.model import (
     Sha,
 )
+from juggernaut.domain.network import Allowed, Contact
 from juggernaut.domain.pulls import Change
+
+TellContact: TypeAlias = Callable[[Contact], Awaitable[None]]
 
 
 class Clock(Protocol):
@@ -49,6 +52,17 @@ class Sandbox(Protocol):
 
         A command that cannot be started ends with exit code 127 and the reason as output.
         `cwd` is always writable. `memory_bytes` bounds the address space of each process.
+        """
+        ...
+
+
+class Gateway(Protocol):
+    """What leads out of a sandbox, to what the policy allows and nowhere else."""
+
+    def through(self, sandbox: Sandbox, allowed: Sequence[Allowed], tell: TellContact) -> Sandbox:
+        """Give a sandbox of the same strength whose commands reach what is allowed.
+
+        Every connection is told; it is the same sandbox where its level has no such way.
         """
         ...
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import yaml
+
 from juggernaut.app.doctor import judge_grants, judge_login, judge_server
+from juggernaut.app.doctor_network import check_agent_level, check_network
 from juggernaut.app.logins import ServerFacts
+from juggernaut.app.setting_sources import load_settings
 from tests.app.cli_process import call
 from tests.fixtures_postgres import Database, Login
 
@@ -57,11 +64,46 @@ def test_grants_of_the_roles_here() -> None:
     assert "juggernaut grant" in finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("entries", "level", "judged", "words"),
+    [
+        ([], "bubblewrap", "ok", "reach nothing"),
+        ([], "landlock", "ok", "reach nothing"),
+        ([], "bare", "warn", "the whole network"),
+        (["pypi.org:443"], "bubblewrap", "ok", "reach pypi.org:443"),
+        (["pypi.org:443"], "landlock", "warn", "allows pypi.org:443"),
+        (["pypi.org:443"], "bare", "warn", "the whole network"),
+    ],
+)
+def test_what_the_sandbox_reaches(
+    tmp_path: Path, entries: list[str], level: str, judged: str, words: str
+) -> None:
+    """By the policy, and by what the level can hold or give."""
+    loaded = load_settings({}, None)
+    shutil.copytree(loaded.resources.config, tmp_path / "config")
+    policy = tmp_path / "config" / "policy.yaml"
+    raw = yaml.safe_load(policy.read_text())
+    policy.write_text(yaml.safe_dump({**raw, "network": {"allow": entries}}))
+    resources = replace(loaded.resources, config=tmp_path / "config")
+    finding = check_network(replace(loaded, resources=resources), level)
+    assert (finding.level, finding.remedy != "") == (judged, judged == "warn")
+    assert words in finding.detail
+
+
+@pytest.mark.parametrize("agent", [None, "claude-code"])
+def test_an_agent_that_needs_sockets(agent: str | None) -> None:
+    """A program cannot reach its model where there are none; the built-in one needs none."""
+    loaded = load_settings({"agent": agent} if agent else {}, None)
+    levels = [check_agent_level(loaded, level).level for level in ("bubblewrap", "landlock")]
+    assert levels == ["ok", "warn" if agent else "ok"]
+
+
 async def test_offline_needs_nothing_but_this_machine(tmp_path: Path) -> None:
     """Exit code 0 on a complete checkout, with one row a check."""
     ended = await call(tmp_path, "doctor", "--offline", "--json")
     rows = {str(row["check"]): row for row in ended.rows()}
     assert {"python", "git", "settings", "migrations", "roles", "model", "sandbox"} <= set(rows)
+    assert {"network", "agent sandbox"} <= set(rows)
     assert [row for row in rows.values() if row["level"] == "fail"] == []
     assert ended.code == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,6 +83,16 @@ WRONG = (
     ({"approvers": {"low": 0, "medium": 0, "high": 2, "critical": 1}}, "fewer"),
     ({"approvers": {"low": 0, "medium": 0, "high": 1, "critical": -2}}, "at least 0"),
     ({"floors": {"code": "none"}}, "floors.code"),
+    ({"network": {}}, "allow"),
+    ({"network": {"allow": ["pypi.org:443"], "deny": []}}, "deny"),
+    *(
+        ({"network": {"allow": [entry]}}, re.escape(f"network.allow: {entry!r} "))
+        for entry in (
+            *("pypi.org", "pypi.org:0", "pypi.org:65536", "pypi.org:https", "PyPI.org:443", ":443"),
+            *("*:443", "*.org:443", "a.*.org:443", "localhost:443", "https://pypi.org:443"),
+            *("pypi.org.:443", "0x7f.1:443", "2130706433:443", "::1:443", "[pypi.org]:443"),
+        )
+    ),
 )
 
 

@@ -167,7 +167,7 @@ async def _until(
 
 async def _open(endpoint: Endpoint, place: Place) -> asyncio.Server:
     """Open the endpoint at the socket that leads into the sandbox."""
-    return await asyncio.start_unix_server(endpoint.accept, sock=place.listen("model.sock"))
+    return await asyncio.start_unix_server(endpoint.accept, sock=place.doors.listen("model.sock"))
 
 
 def _said(request: AgentRequest) -> str:

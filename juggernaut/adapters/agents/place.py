@@ -11,13 +11,13 @@ import asyncio
 import hashlib
 import os
 import shutil
-import socket
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from juggernaut.relay.doors import Doors, open_doors
 
 NAME_CHARS: Final = 16
 OF: Final = "worktree"  # the file that names the work tree
@@ -28,23 +28,7 @@ class Place:
     """The folders of one run."""
 
     home: Path
-    doors: Path
-
-    def listen(self, name: str) -> socket.socket:
-        """Bind a socket by its name in the folder of the sockets, however long that path is."""
-        handle = os.open(self.doors, os.O_PATH | os.O_DIRECTORY)
-        try:
-            bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            bound.bind(f"/proc/self/fd/{handle}/{name}")
-        finally:
-            os.close(handle)
-        return bound
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file that only this account can read."""
-        path = self.doors / name
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+    doors: Doors
 
 
 @asynccontextmanager
@@ -54,7 +38,7 @@ async def place_for(scratch: Path, worktree: str) -> AsyncIterator[Place]:
     try:
         yield place
     finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, place.doors, True))
+        await asyncio.shield(asyncio.to_thread(place.doors.remove))
 
 
 def _make(scratch: Path, worktree: str) -> Place:
@@ -69,4 +53,4 @@ def _make(scratch: Path, worktree: str) -> Place:
     for path in (folder, home, home / "tmp"):
         path.mkdir(exist_ok=True, mode=0o700)
     (folder / OF).write_text(worktree, encoding="utf-8")
-    return Place(home, Path(tempfile.mkdtemp(prefix="doors-", dir=folder)))
+    return Place(home, open_doors(folder))

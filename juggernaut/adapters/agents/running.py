@@ -1,21 +1,18 @@
 """Runs a code agent in the sandbox, without a network: start, listen, end.
 
 The sandbox's own rules hold: built environment, limits, and no process of it is alive when the
-run is over. The agent reaches the daemon through sockets in its sandbox (see relay.py).
+run is over. The agent reaches the daemon through sockets in its sandbox (see juggernaut/relay).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from juggernaut.adapters.agents import relay
 from juggernaut.adapters.agents.http1 import Broken
 from juggernaut.adapters.agents.lines import Lines
 from juggernaut.adapters.agents.place import Place
@@ -24,10 +21,12 @@ from juggernaut.domain import limits
 from juggernaut.domain.agents import AgentEvent, Tell
 from juggernaut.domain.exchange import AgentRequest, CommandResult
 from juggernaut.ports import Sandbox
+from juggernaut.relay.doors import NO_PROXY_VARIABLES, PROXY_VARIABLES, Order
 
 Parse = Callable[[bytes, Story], Iterator[AgentEvent]]
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CHUNK_BYTES: Final = 65_536
+KEPT: Final = ("PATH", *PROXY_VARIABLES, *NO_PROXY_VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +121,30 @@ async def running(
 
     `worktree` must be absolute.
     """
-    spec = {
-        "argv": launch.argv,
-        "env": {"HOME": str(place.home), "TMPDIR": str(place.home / "tmp"), **launch.env},
-        "files": dict(launch.files),
-        "cwd": str(worktree),
-        "home": str(place.home),
-        "serves": launch.serves,
-    }
-    place.write("spec.json", json.dumps(spec))
-    place.write("said.txt", launch.said)
-    source = await asyncio.to_thread(Path(relay.__file__).read_text, encoding="utf-8")
-    argv = [sys.executable, "-I", "-S", "-c", source, str(place.doors)]
+    order = Order(
+        argv=launch.argv,
+        cwd=str(worktree),
+        env={
+            **{"LANG": "C.UTF-8", "HOME": str(place.home), "TMPDIR": str(place.home / "tmp")},
+            **launch.env,
+        },
+        doors={"@MODEL@": "model.sock"},
+        keeps=KEPT,
+        said="said.txt",
+        files={str(place.home / name): text for name, text in launch.files.items()},
+        tells=True,
+        serves=launch.serves,
+    )
+    place.doors.write("said.txt", launch.said)
+    argv = await asyncio.to_thread(place.doors.order, order)
     work = sandbox.run(
         argv,
         worktree,
         timeout_seconds=seconds,
-        writable=[place.home, place.doors],
+        writable=[place.home, place.doors.folder],
         memory_bytes=limits.AGENT_MEMORY_BYTES,
     )
-    events, reach = place.listen("events.sock"), place.listen("reach.sock")
+    events, reach = place.doors.listen("events.sock"), place.doors.listen("reach.sock")
     ended = asyncio.create_task(work)
     agent = Running(ended, serves=launch.serves)
     async with (

@@ -1,9 +1,10 @@
-"""Runs a code agent where there is no network: its only way out is the daemon's sockets.
+"""Runs a program where there is no network: its only way out is the worker's sockets.
 
 Run as a script of its own inside the sandbox, with the folder of the sockets as its argument. It
-offers the daemon's model socket at a port of the loopback, starts the agent with an environment
-that says so, and passes on what the agent prints. For an agent that is itself a server it carries
-the daemon's connections in. It decides nothing: whatever lives here is as hostile as the agent.
+offers each of the worker's sockets at a port of the loopback, and starts the program with an
+environment that says so. Of a code agent it also passes on what the agent prints, and for one that
+is itself a server it carries the worker's connections in. It decides nothing: whatever lives here
+is as hostile as the program.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +29,62 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def main(folder: str) -> int:
-    """Run the agent that the file `spec.json` describes; gives its exit code."""
+    """Run the program that the file `spec.json` describes; gives its exit code."""
     os.chdir(folder)  # the names of sockets have at most some 100 bytes
     spec = _read_spec()
+    doors = [
+        (mark, await asyncio.start_server(partial(_lead_out, name), LOOPBACK, 0))
+        for mark, name in spec["doors"].items()
+    ]
+    ports = {mark: str(door.sockets[0].getsockname()[1]) for mark, door in doors}
+    inward = None
+    if spec["serves"]:
+        port = _free_port()
+        ports["@PORT@"] = str(port)
+        inward = asyncio.create_task(_carry_in(port))
+    _write_files(spec["files"], ports)
+    try:
+        return await (_told(spec, ports) if spec["tells"] else _plain(spec, ports))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"cannot start {spec['argv'][0]!r}: {error}\n")
+        return NOT_STARTED
+    finally:
+        if inward is not None:
+            inward.cancel()
+
+
+async def _plain(spec: dict[str, Any], ports: dict[str, str]) -> int:
+    """Run the program with the output of this one."""
+    return _exit_code(await (await _start(spec, ports, None)).wait())
+
+
+async def _told(spec: dict[str, Any], ports: dict[str, str]) -> int:
+    """Run the program, and pass on what it prints."""
     events = await asyncio.open_unix_connection("events.sock")
-    door = await asyncio.start_server(_to_model, LOOPBACK, 0)
-    ports = {"@MODEL@": str(door.sockets[0].getsockname()[1]), "@PORT@": str(_free_port())}
-    _write_files(Path(spec["home"]), spec["files"], ports)
-    inward = asyncio.create_task(_carry_in(int(ports["@PORT@"]))) if spec["serves"] else None
     output, printing = os.pipe()
     try:
         agent = await _start(spec, ports, printing)
-    except OSError as error:
-        sys.stderr.write(f"cannot start {spec['argv'][0]!r}: {error}\n")
-        return NOT_STARTED
     finally:
         os.close(printing)
     telling = asyncio.create_task(_tell(output, events[1]))
     code = await agent.wait()
     # A grandchild may hold the pipe open for ever.
     await asyncio.wait({telling}, timeout=LAST_WORDS_SECONDS)
-    if inward is not None:
-        inward.cancel()
+    return _exit_code(code)
+
+
+def _exit_code(code: int) -> int:
+    """Give the exit code as a shell does."""
     return SIGNAL_BASE - code if code < 0 else code
 
 
 async def _start(
-    spec: dict[str, Any], ports: dict[str, str], printing: int
+    spec: dict[str, Any], ports: dict[str, str], printing: int | None
 ) -> asyncio.subprocess.Process:
-    """Start the agent; its input is a file, its output a pipe of ours."""
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **spec["env"]}
-    said = os.open("said.txt", os.O_RDONLY)
+    """Start the program; its input is a file. `keeps` names what it has of our environment."""
+    kept = os.environ if spec["keeps"] is None else spec["keeps"]
+    environment = {name: os.environ[name] for name in kept if name in os.environ} | spec["env"]
+    said = os.open(spec["said"], os.O_RDONLY)
     try:
         return await asyncio.create_subprocess_exec(
             *(_filled(word, ports) for word in spec["argv"]),
@@ -71,8 +98,10 @@ async def _start(
 
 
 def _read_spec() -> dict[str, Any]:
-    """Read what to start."""
-    spec: dict[str, Any] = json.loads(Path("spec.json").read_text(encoding="utf-8"))
+    """Read what to start, and take it away: it holds the key of this run, and others may look."""
+    order = Path("spec.json")
+    spec: dict[str, Any] = json.loads(order.read_text(encoding="utf-8"))
+    order.unlink()
     return spec
 
 
@@ -84,16 +113,16 @@ def _filled(text: str, ports: dict[str, str]) -> str:
 
 
 def _free_port() -> int:
-    """Find a port for the agent's own server."""
+    """Find a port for the program's own server."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
-def _write_files(home: Path, files: dict[str, str], ports: dict[str, str]) -> None:
-    """Write the agent's settings below its HOME."""
+def _write_files(files: dict[str, str], ports: dict[str, str]) -> None:
+    """Write the program's settings."""
     for name, text in files.items():
-        path = home / name
+        path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_filled(text, ports), encoding="utf-8")
 
@@ -107,13 +136,18 @@ async def _tell(output: int, events: asyncio.StreamWriter) -> None:
         await _pump(reader, events)
 
 
-async def _to_model(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Join a connection of the agent with the daemon's model socket."""
-    await _join((reader, writer), await asyncio.open_unix_connection("model.sock"))
+async def _lead_out(name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Join a connection of the program with a socket of the worker, or close it."""
+    try:
+        outer = await asyncio.open_unix_connection(name)
+    except OSError:
+        writer.close()
+        return
+    await _join((reader, writer), outer)
 
 
 async def _carry_in(port: int) -> None:
-    """Keep one idle connection to the daemon; what it sends there goes to the agent's server."""
+    """Keep one idle connection to the worker; what it sends there goes to the agent's server."""
     joined: set[asyncio.Task[None]] = set()
     while True:
         reader, writer = await asyncio.open_unix_connection("reach.sock")
@@ -126,7 +160,7 @@ async def _carry_in(port: int) -> None:
 
 
 async def _to_agent(first: bytes, outer: Stream, port: int) -> None:
-    """Join a connection of the daemon with the agent's server, or close it if there is none."""
+    """Join a connection of the worker with the agent's server, or close it if there is none."""
     try:
         inner = await asyncio.open_connection(LOOPBACK, port)
     except OSError:

@@ -1,0 +1,1 @@
+"""How a command without a network reaches this process: sockets, and a relay inside the walls."""
