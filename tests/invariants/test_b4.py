@@ -82,14 +82,14 @@ class Adversary(PuppetModel):
 async def check_stops(bench: Bench, folder: Path, seeds: int) -> None:
     """The agent is executed again and again until the purse ends it, within the cap."""
     await bench.operator.execute("SELECT set_budget('day', 1000000)")  # the task's purse decides
-    # Nobody beats here, and a thousand seeds take longer than a session lives.
-    await bench.operator.execute(
-        "UPDATE juggernaut.sessions SET expires_at = clock_timestamp() + interval '1 hour'"
-    )
     for seed in range(seeds):
         task = await bench.add_task("command", budget_usd=CAP)
         found = await bench.claim("executor")
         assert found is not None
+        # Nobody beats here, and a thousand seeds take longer than a session lives.
+        await bench.operator.execute(
+            "UPDATE juggernaut.sessions SET expires_at = clock_timestamp() + interval '1 minute'"
+        )
         model = Adversary(seed)
         clock = HurriedClock()
         services = replace(bench.services, models=model, clock=clock, breakers=Breakers())
