@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.github.fixture import github_double
 from tests.fixtures_postgres import (
@@ -15,6 +16,7 @@ from tests.fixtures_postgres import (
     template_database,
     worker_login,
 )
+from tests.invariants.trials import FULL
 
 __all__ = [
     "approver_login",
@@ -27,6 +29,12 @@ __all__ = [
     "template_database",
     "worker_login",
 ]
+
+# A slow machine fails no property, and the same commit is judged by the same examples each time;
+# a release looks for new ones.
+settings.register_profile("usual", deadline=None, database=None, derandomize=True)
+settings.register_profile("release", deadline=None, database=None, max_examples=2_000)
+settings.load_profile("release" if FULL else "usual")
 
 # A shell starts its background jobs with SIGINT ignored, and every child inherits that: a test
 # that sends Ctrl-C would then wait for ever.
