@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from juggernaut.adapters.clock import SystemClock
@@ -63,9 +64,10 @@ async def _run(store: PgStore, session: Session, jobs: int, cap: float, slots: i
     stopping, wake = asyncio.Event(), asyncio.Event()
     done = Drained(0, 0.0)
 
-    async def attempt(claim: Claim) -> str:
+    async def attempt(claim: Claim, hand_in: Callable[[], None]) -> str:
         """Do nothing, and prove it."""
         evidence = Evidence(claim.task.task_type, FACTS[claim.task.task_type])
+        hand_in()
         landed = await store.complete(claim.lease, Completion(evidence, (), "nothing was to do"))
         if not landed:
             raise AssertionError(f"the completion of {claim.task.id} did not land")

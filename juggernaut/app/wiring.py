@@ -46,7 +46,7 @@ from juggernaut.lifecycle.attempt import Services, WorkSettings
 from juggernaut.lifecycle.execute import run_attempt
 from juggernaut.ports import Fleet, Models
 from juggernaut.role import Duty, DutyContext, Role
-from juggernaut.runtime.loop import Attempt
+from juggernaut.runtime.hands import Attempt
 from juggernaut.runtime.process import Process
 from juggernaut.runtime.supervisor import Child
 from juggernaut.runtime.worker import TimedDuty, Worker
@@ -202,9 +202,9 @@ def attempts_of(
     def of_session(session: Session) -> Attempt:
         """Give what does one claim."""
 
-        async def attempt(claim: Claim) -> str:
+        async def attempt(claim: Claim, hand_in: Callable[[], None]) -> str:
             """Do one claim."""
-            return await run_attempt(services, role, claim, stopping)
+            return await run_attempt(services, role, claim, stopping, hand_in)
 
         return attempt
 

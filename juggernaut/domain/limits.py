@@ -148,6 +148,10 @@ DRAIN_SECONDS: Final = 20.0
 RELEASE_SECONDS: Final = 10.0  # a cancelled attempt has this long to give its task back
 CLOSE_SECONDS: Final = 3.0
 POLLS_PER_HINT_REQUEST: Final = 6
+# Claims ahead of free hands, only while attempts are briefer than a claim's round trip.
+AHEAD_SAMPLES: Final = 20  # brief attempts before anything is fetched ahead
+AHEAD_MOST: Final = 100  # tasks, waiting and handing in, beside those in the hands
+AHEAD_SECONDS: Final = 0.5  # a task that waited so long without a hand goes back
 # A transaction that began before we asked, or while another wake-up was under way, gave no hint of
 # its own; it is looked for after so long.
 HINT_NAPS_SECONDS: Final = (0.02, 0.25)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -61,14 +61,19 @@ class Services:
     gateway: Gateway | None = None
 
 
+def unheard() -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a task."""
+    """One try at a task; `hand_in` says that its work is done, and only the last write is left."""
 
     services: Services
     task: Task
     lease: Lease
     recording: Recording | None = None
+    hand_in: Callable[[], None] = unheard
 
     @property
     def name(self) -> str:

@@ -86,6 +86,7 @@ async def complete(attempt: Attempt, completion: Completion) -> str:
         return await attempt.services.store.complete(attempt.lease, clean)
 
     faults.reach("complete.sent")
+    attempt.hand_in()
     try:
         landed = await _insist(attempt, write)
     except (LawRefused, InvariantBroken) as error:

@@ -15,7 +15,7 @@ from juggernaut.domain import faults
 from juggernaut.domain.errors import DatabaseUnreachable, LeaseLost, Released
 from juggernaut.domain.limits import STOP_SECONDS
 from juggernaut.domain.model import Claim, Completion
-from juggernaut.lifecycle.attempt import Attempt, Services
+from juggernaut.lifecycle.attempt import Attempt, Services, unheard
 from juggernaut.lifecycle.complete import Failure, complete, fail, stop
 from juggernaut.lifecycle.keep import keep
 from juggernaut.lifecycle.recording import Recording
@@ -38,15 +38,22 @@ class Performer(Protocol):
 
 
 async def run_attempt(
-    services: Services, role: Performer, claim: Claim, stopping: Callable[[], bool]
+    services: Services,
+    role: Performer,
+    claim: Claim,
+    stopping: Callable[[], bool],
+    hand_in: Callable[[], None] = unheard,
 ) -> str:
     """Do a claimed task and write how it ended; gives the last word.
+
+    `hand_in` is called when the work is done and only its completion has to be written.
 
     The words are completed, failed, retry, parked, released and lost. Only CancelledError comes
     out, after the task was given back; and what kept even the failure from being written, so that
     the supervisor shows it.
     """
-    attempt = Attempt(services, claim.task, claim.lease, _recording(services, claim))
+    recording = _recording(services, claim)
+    attempt = Attempt(services, claim.task, claim.lease, recording, hand_in)
     services.running.add(attempt.name)
     work = asyncio.create_task(_work(attempt, role))
     keeper = asyncio.create_task(keep(attempt))

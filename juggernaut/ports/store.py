@@ -75,6 +75,10 @@ class Queue(Protocol):
         """Say that this worker sleeps and wants a NOTIFY for new work, or no longer does."""
         ...
 
+    async def release(self, lease: Lease, reason: str) -> bool:
+        """Give the task back without counting an attempt."""
+        ...
+
 
 class Attempts(Protocol):
     """The writes of an attempt, all fenced."""
@@ -105,10 +109,6 @@ class Attempts(Protocol):
 
     async def block(self, lease: Lease, reason: str, owner: str) -> bool:
         """Park the task as `blocked`: `owner` (a person's duty) has the next step."""
-        ...
-
-    async def release(self, lease: Lease, reason: str) -> bool:
-        """Give the task back without counting an attempt."""
         ...
 
     async def put_off(self, lease: Lease, code: str, reason: str, seconds: float) -> bool:

@@ -2,29 +2,29 @@
 
 A NOTIFY is a hint, polling is the truth. Before it sleeps the worker asks for a hint and claims
 once more, so that work which came in between is not slept over. Stopping means: no new claims,
-what runs may finish for a while, the rest is cancelled and goes back unburned.
+what was not begun goes back, what runs may finish for a while, the rest is cancelled and goes back
+unburned.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from juggernaut.domain import limits
-from juggernaut.domain.errors import DatabaseUnreachable
-from juggernaut.domain.model import Claim, Session, TaskId
+from juggernaut.domain.errors import DatabaseUnreachable, JuggernautError
+from juggernaut.domain.model import Claim, Lease, Session
 from juggernaut.lifecycle.claim import claim
 from juggernaut.ports import Clock, Queue
+from juggernaut.runtime.hands import Attempt, Hands
 from juggernaut.runtime.heartbeat import Load, Progress
 from juggernaut.runtime.pause import backoff, jittered, pause
 from juggernaut.runtime.supervisor import describe
 
 log = structlog.get_logger(__name__)
-
-Attempt = Callable[[Claim], Awaitable[str]]
 
 
 @dataclass(slots=True)
@@ -41,18 +41,20 @@ class ClaimLoop:
     slots: int
     poll_seconds: float
     drain_seconds: float
-    _running: dict[asyncio.Task[str], TaskId] = field(default_factory=dict)
+    _hands: Hands = field(init=False)
     _announced: bool = False
     _naps: list[float] = field(default_factory=list)
     _quiet_polls: int = 0
     _failures: int = 0
 
+    def __post_init__(self) -> None:
+        """Have the hands of this session."""
+        name, slots = self.session.worker_id, self.slots
+        self._hands = Hands(name, self.attempt, self.clock, slots, self.wake.set)
+
     def load(self) -> Load:
         """Say what the worker does at this moment."""
-        task = next(iter(self._running.values()), None)
-        if not self._running:
-            return Load("idle", None)
-        return Load("busy" if len(self._running) >= self.slots else "active", task)
+        return self._hands.load()
 
     async def run(self, *, once: bool = False) -> None:
         """Claim and attempt until stopped, then drain; `once` stops when nothing is left."""
@@ -68,28 +70,32 @@ class ClaimLoop:
 
     async def _turn(self, *, once: bool) -> bool:
         """Fill the free slots, then wait; False when `once` and nothing is left to do."""
-        free = self.slots - len(self._running)
-        if free == 0:
+        await self._give_back(self._hands.give_up(limits.AHEAD_SECONDS), "it waited for a hand")
+        wanted = self._hands.wanted()
+        if wanted == 0:
             await self._sleep(self.poll_seconds)
             return True
-        claims = await self._claim(free)
+        claims = await self._claim(wanted)
         if claims is None:
             await self._sleep(backoff(self._failures))
             return True
-        self._start(claims)
-        if len(claims) == free:
+        self._hands.take(claims)
+        if len(claims) == wanted:
             self._announced = False  # hands full: that ended the request for a hint
             return True
         if once:
             return await self._wait_for_running()
-        if await self._ask_for_hint():
+        if self._hands.free == 0:
+            await self._sleep(self.poll_seconds)
+        elif await self._ask_for_hint():
             await self._sleep(jittered(self._nap()))
         return True
 
-    async def _claim(self, free: int) -> Sequence[Claim] | None:
-        """Claim up to `free` tasks; None when the database did not answer."""
+    async def _claim(self, wanted: int) -> Sequence[Claim] | None:
+        """Claim up to so many tasks; None when the database did not answer."""
+        sent = self.clock.monotonic()
         try:
-            claims = await claim(self.queue, self.session, free)
+            claims = await claim(self.queue, self.session, wanted)
         except (DatabaseUnreachable, OSError) as error:
             self._failures += 1
             self._announced = False
@@ -99,6 +105,7 @@ class ClaimLoop:
         if self._failures:
             log.info("claiming again", worker=self.session.worker_id, failures=self._failures)
             self._failures = 0
+        self._hands.ahead.fetched(self.clock.monotonic() - sent)
         return claims
 
     async def _ask_for_hint(self) -> bool:
@@ -129,61 +136,43 @@ class ClaimLoop:
         return min(self._naps.pop(0) if self._naps else self.poll_seconds, self.poll_seconds)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait for a hint, a finished attempt or the stop, at most so many seconds."""
+        """Wait for a hint, a free slot or the stop, at most so many seconds."""
+        if self._hands.holds:
+            seconds = min(seconds, limits.AHEAD_SECONDS)
         if await pause(self.clock, seconds, self.wake):
             self._announced = False
 
-    def _start(self, claims: Sequence[Claim]) -> None:
-        """Run each claim as a task of its own."""
-        for found in claims:
-            task = asyncio.ensure_future(self._attempted(found))
-            self._running[task] = found.task.id
-            task.add_done_callback(self._finished)
-
-    async def _attempted(self, found: Claim) -> str:
-        """Run one attempt to its end."""
-        names = {"worker": self.session.worker_id, "task": str(found.task.id)}
-        log.info("attempt starts", **names, task_type=found.task.task_type, fence=found.lease.fence)
-        end = await self.attempt(found)
-        log.info("attempt ended", **names, end=str(end))
-        return end
-
-    def _finished(self, task: asyncio.Task[str]) -> None:
-        """Free the slot; an attempt that escaped its own error handling is a bug to be seen."""
-        task_id = self._running.pop(task, None)
-        self.wake.set()
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            log.error(
-                "attempt broke out",
-                worker=self.session.worker_id,
-                task=str(task_id),
-                error=describe(error),
-            )
+    async def _give_back(self, leases: Sequence[Lease], why: str) -> None:
+        """Give tasks back that were not begun; what cannot be given back is found by the sweep."""
+        for lease in leases:
+            try:
+                await self.queue.release(lease, why)
+            except (JuggernautError, OSError) as error:
+                name, task = self.session.worker_id, str(lease.task_id)
+                log.warning("not given back", worker=name, task=task, error=describe(error))
 
     async def _wait_for_running(self) -> bool:
         """Wait until an attempt ends; False when none runs."""
-        if not self._running:
+        if not self._hands.running:
             return False
         await self._sleep(self.poll_seconds)
         return True
 
     async def _drain(self) -> None:
-        """Let running attempts finish for a while."""
-        if not self._running:
+        """Give back what was not begun, and let running attempts finish for a while."""
+        await self._give_back(self._hands.give_up(), "the worker stops")
+        if not self._hands.running:
             return
-        log.info("draining", worker=self.session.worker_id, running=len(self._running))
+        log.info("draining", worker=self.session.worker_id, running=len(self._hands.running))
         end = self.clock.monotonic() + self.drain_seconds
-        while self._running and (left := end - self.clock.monotonic()) > 0:
+        while self._hands.running and (left := end - self.clock.monotonic()) > 0:
             self.progress.mark()
             self.wake.clear()
             await pause(self.clock, min(left, self.poll_seconds), self.wake)
 
     async def _cancel_running(self, why: str) -> None:
         """Cancel what still runs and wait until each attempt has given its task back."""
-        running = list(self._running)
+        running = self._hands.running
         if not running:
             return
         log.info("cancelling attempts", worker=self.session.worker_id, count=len(running), why=why)

@@ -12,8 +12,9 @@ from juggernaut.domain import limits
 from juggernaut.domain.errors import DatabaseUnreachable, SchemaDrift
 from juggernaut.domain.model import Json, Session, WorkerId
 from juggernaut.ports import Clock, Fleet, Store
+from juggernaut.runtime.hands import Attempt
 from juggernaut.runtime.heartbeat import Heartbeat, Progress
-from juggernaut.runtime.loop import Attempt, ClaimLoop
+from juggernaut.runtime.loop import ClaimLoop
 from juggernaut.runtime.pause import backoff, jittered, pause
 from juggernaut.runtime.supervisor import FatalLoss, attempt_safely, describe, root_cause
 

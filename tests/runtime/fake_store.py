@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from juggernaut.domain.errors import DatabaseUnreachable
@@ -55,6 +55,8 @@ class FakeStore:
         self.alive = True
         self.sessions = 0
         self.after_idle: Claim | None = None
+        self.released: list[Lease] = []
+        self.trip: Callable[[], Awaitable[None]] | None = None
 
     def as_store(self) -> Store:
         """Give itself as the whole port; what the runtime does not use is not there."""
@@ -95,7 +97,15 @@ class FakeStore:
         """Hand out what is ready."""
         self._answer("claim")
         self.slots_asked.append(slots)
+        if self.trip is not None:
+            await self.trip()
         return [self.ready.popleft() for _ in range(min(slots, len(self.ready)))]
+
+    async def release(self, lease: Lease, reason: str) -> bool:
+        """Take a task back."""
+        self._answer("release")
+        self.released.append(lease)
+        return True
 
     async def idle(self, session: Session, waiting: bool) -> None:
         """Note the wish for a hint; a planted task arrives just before it."""

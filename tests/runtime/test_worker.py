@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from juggernaut.domain import limits
 from juggernaut.domain.model import Claim, Session, WorkerId
+from juggernaut.runtime.hands import Attempt
 from juggernaut.runtime.heartbeat import SessionLost
 from juggernaut.runtime.supervisor import FatalLoss, root_cause
 from juggernaut.runtime.worker import TimedDuty, Worker
 from tests.runtime.fake_store import FakeStore, make_claim
 from tests.runtime.turned_clock import TurnedClock, settle
-
-Attempt = Callable[[Claim], Awaitable[str]]
 
 
 class Work:
@@ -27,7 +26,7 @@ class Work:
         self.cancelled: list[Claim] = []
         self.go = asyncio.Event()
 
-    async def attempt(self, claim: Claim) -> str:
+    async def attempt(self, claim: Claim, hand_in: Callable[[], None]) -> str:
         """Work until told, or until cancelled."""
         self.started.append(claim)
         try:
@@ -229,7 +228,7 @@ async def test_an_attempt_that_breaks_out_costs_only_itself() -> None:
     """A bug in one attempt frees its slot and nothing else happens."""
     clock, store = TurnedClock(), FakeStore()
 
-    async def broken(claim: Claim) -> str:
+    async def broken(claim: Claim, hand_in: Callable[[], None]) -> str:
         """Break."""
         raise RuntimeError("planted")
 
