@@ -43,7 +43,7 @@ class ClaimLoop:
     drain_seconds: float
     _hands: Hands = field(init=False)
     _announced: bool = False
-    _naps: list[float] = field(default_factory=list)
+    _naps: list[float] = field(default_factory=lambda: list(limits.HINT_NAPS_SECONDS))
     _quiet_polls: int = 0
     _failures: int = 0
 
@@ -111,7 +111,7 @@ class ClaimLoop:
     async def _ask_for_hint(self) -> bool:
         """Ask for a NOTIFY and say whether it is safe to sleep now.
 
-        The request is repeated now and then: a NOTIFY uses it up, and one may get lost.
+        The request holds until the hands are full. It is repeated now and then: it may get lost.
         """
         self._quiet_polls += 1
         if self._announced and self._quiet_polls < limits.POLLS_PER_HINT_REQUEST:
@@ -124,14 +124,12 @@ class ClaimLoop:
             return True
         fresh = not self._announced
         self._announced = True
-        if fresh:
-            self._naps = list(limits.HINT_NAPS_SECONDS)
         return not fresh
 
     def _nap(self) -> float:
-        """Give the seconds to sleep: few at first after a hint was asked for.
+        """Give the seconds to sleep: few at first after a hint was asked for, or was given.
 
-        A transaction that was under way at that moment did not see that this worker sleeps.
+        A transaction that was under way at that moment gave no hint of its own.
         """
         return min(self._naps.pop(0) if self._naps else self.poll_seconds, self.poll_seconds)
 
@@ -140,7 +138,7 @@ class ClaimLoop:
         if self._hands.holds:
             seconds = min(seconds, limits.AHEAD_SECONDS)
         if await pause(self.clock, seconds, self.wake):
-            self._announced = False
+            self._naps = list(limits.HINT_NAPS_SECONDS)
 
     async def _give_back(self, leases: Sequence[Lease], why: str) -> None:
         """Give tasks back that were not begun; what cannot be given back is found by the sweep."""

@@ -22,7 +22,7 @@ def _without(trigger: str, table: str) -> Mutant:
 
 MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
     "a1": (
-        Mutant("the lowest risk wins", "higher_risk", "rank DESC", "rank"),
+        Mutant("the lowest risk wins", "higher_risk", "CASE.*END", "least(a, b)"),
         Mutant("no floor", statement="UPDATE juggernaut.task_types SET risk_floor = 'low'"),
     ),
     "a2": (

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from uuid import uuid4
 
+import pytest
+
 from juggernaut.domain import limits
 from juggernaut.domain.model import Claim, Session, SessionId, WorkerId
 from juggernaut.runtime.heartbeat import Progress
@@ -26,7 +28,7 @@ class Bench:
         """Start idle."""
         self.clock, self.store = TurnedClock(), FakeStore()
         self.store.trip = partial(self.clock.sleep, TRIP_SECONDS)
-        self.work_seconds = work_seconds
+        self.work_seconds, self.write_seconds = work_seconds, WRITE_SECONDS
         self.at_work = self.most_at_work = self.done = self.filled = 0
         self.begun: list[Claim] = []
         name = WorkerId("executor-1")
@@ -55,7 +57,7 @@ class Bench:
         finally:
             self.at_work -= 1
         hand_in()
-        await self.clock.sleep(WRITE_SECONDS)
+        await self.clock.sleep(self.write_seconds)
         self.done += 1
         return "completed"
 
@@ -77,9 +79,10 @@ class Bench:
         await running
 
 
-async def test_nothing_is_fetched_ahead_of_long_work() -> None:
+@pytest.mark.parametrize("work_seconds", [2 * TRIP_SECONDS, 1.0])
+async def test_nothing_is_fetched_ahead_of_longer_work(work_seconds: float) -> None:
     """No claim asks for more than the free slots, however long the queue is."""
-    bench = Bench(work_seconds=1.0)
+    bench = Bench(work_seconds)
     bench.fill(200)
     running = asyncio.ensure_future(bench.loop.run())
     await bench.clock.turn(30)
@@ -98,6 +101,20 @@ async def test_brief_work_is_fetched_ahead_and_no_slot_is_added() -> None:
     assert bench.most_at_work == SLOTS
     assert bench.held <= SLOTS + limits.AHEAD_MOST
     await bench.stop(running)
+
+
+async def test_what_is_handed_in_and_not_yet_written_is_bounded() -> None:
+    """A database that writes slowly is not drowned."""
+    bench = Bench(work_seconds=0.001)
+    bench.fill(2_000)
+    running = asyncio.ensure_future(bench.loop.run())
+    await bench.clock.turn(0.2)
+    bench.write_seconds = 60.0
+    await bench.clock.turn(30)
+    assert bench.held == SLOTS + limits.AHEAD_MOST
+    running.cancel()
+    await bench.clock.turn(1)
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_slot_is_free_when_the_work_is_handed_in() -> None:
