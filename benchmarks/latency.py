@@ -163,8 +163,8 @@ async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
 async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, float]:
     """Give rows a second of ten clients: a minimal table, one of our columns and indexes, ours.
 
-    `with wake-up` is beside a worker that sleeps and asks again whenever it is woken; what it would
-    claim is measured elsewhere.
+    `with wake-up` is beside a worker that asked for a hint and is woken; what it would claim is
+    measured elsewhere.
     """
     url = scratch.url(database)
     rates: dict[str, float] = {}
@@ -206,13 +206,13 @@ async def _insert(url: str, statement: str, seconds: float) -> float:
 
 
 async def _sleeper(url: str) -> None:
-    """Be a worker that sleeps: woken, it asks for a hint and sleeps again."""
+    """Be a worker that sleeps: the request for a hint holds until its hands are full."""
     woken = asyncio.Event()
     async with open_pool(url, size=1) as pool, connected(url) as ear:
         store = PgStore(pool)
         session = await store.open_session(WorkerId("bench-sleeper"), "common", COMMON, {})
         await ear.add_listener("juggernaut_work", lambda *_: woken.set())
+        await store.idle(session, True)
         while True:
-            await store.idle(session, True)
             await woken.wait()
             woken.clear()
