@@ -55,7 +55,7 @@ async def offline(load: Callable[[], Loaded]) -> tuple[list[Finding], Loaded | N
         return [*findings, Finding("settings", "fail", str(error))], None
     findings.append(Finding("settings", "ok", f"resources in {loaded.resources.config.parent}"))
     findings += [guarded(name, check, loaded) for name, check in OFFLINE]
-    sandbox, level = await check_sandbox()
+    sandbox, level = await check_sandbox(loaded.settings.data_dir)
     findings.append(sandbox)
     for name, at_level in (("network", check_network), ("agent sandbox", check_agent_level)):
         findings.append(guarded(name, partial(at_level, level=level), loaded))
@@ -167,21 +167,23 @@ def check_local_postgres(loaded: Loaded) -> Finding:
     return Finding("embedded postgresql", "warn", "no programs found", remedy)
 
 
-async def check_sandbox() -> tuple[Finding, str]:
+async def check_sandbox(data: Path) -> tuple[Finding, str]:
     """Say how strong the sandbox for commands is, and which attacks it does not stop."""
     from juggernaut.adapters.sandboxes.landlock import unavailable
-    from juggernaut.adapters.sandboxes.probe import best_sandbox
+    from juggernaut.adapters.sandboxes.probe import account_told, best_sandbox
     from juggernaut.adapters.sandboxes.selfcheck import bait_in, examine
 
     with tempfile.TemporaryDirectory(prefix="juggernaut-doctor-") as folder:
         bait = bait_in(Path(folder))
-        sandbox = await best_sandbox(Path(folder, "scratch"), (bait,))
+        sandbox = await best_sandbox(Path(folder, "scratch"), (bait,), data)
         tried = await examine(sandbox, bait)
     through = [one.told for one in tried if not one.stopped]
     detail = f"{sandbox.level}: stops {len(tried) - len(through)} of {len(tried)} attacks"
     if not through:
         return Finding("sandbox", "ok", detail), sandbox.level
     detail += f"; open: {', '.join(through)}"
+    if (told := account_told(sandbox)) is not None:
+        detail += f"; {told}"
     why = f" ({unavailable() or 'landlock works'})" if sandbox.level == "bare" else ""
     remedy = f"install bubblewrap, and let it make user namespaces{why}"
     return Finding("sandbox", "warn", detail, remedy), sandbox.level

@@ -27,7 +27,7 @@ from juggernaut.adapters.postgres.listen import Listener
 from juggernaut.adapters.postgres.pool import open_pool
 from juggernaut.adapters.postgres.store import PgStore
 from juggernaut.adapters.postgres.store_pulls import PgPulls
-from juggernaut.adapters.sandboxes.probe import best_sandbox
+from juggernaut.adapters.sandboxes.probe import account_told, best_sandbox
 from juggernaut.app.agents import choose_agent
 from juggernaut.app.doors import doors
 from juggernaut.app.github import HOW, GitHub, opened
@@ -186,7 +186,10 @@ def make_worker(
         handles=role.task_types,
         meta={
             **{"version": __version__, "host": socket.gethostname(), "pid": os.getpid()},
-            "metadata": {"sandbox": services.sandbox.level},
+            "metadata": {
+                "sandbox": services.sandbox.level,
+                "account": account_told(services.sandbox),
+            },
         },
         duties=duties_of(services, role),
         drain_seconds=settings.drain_seconds,

@@ -11,11 +11,13 @@ from juggernaut.adapters.gateway.sandbox import ProxyGateway
 from juggernaut.adapters.postgres.pool import open_pool
 from juggernaut.adapters.postgres.store import PgStore
 from juggernaut.adapters.postgres.store_pulls import PgPulls
-from juggernaut.adapters.sandboxes.bare import BareSandbox
+from juggernaut.adapters.sandboxes.bare import SAME, UNKNOWN, BareSandbox
 from juggernaut.app import wiring
+from juggernaut.app.role_files import load_role
 from juggernaut.app.secret_files import LiveSettings
 from juggernaut.app.setting_sources import load_settings
 from juggernaut.ports import Sandbox
+from juggernaut.runtime.process import Process
 from tests.fixtures_postgres import Database
 
 
@@ -40,3 +42,13 @@ async def test_a_worker_is_wired_with_a_gateway(
     assert isinstance(services.gateway, ProxyGateway)
     assert {own / "agents", own / "doors"} <= set(hides)
     assert services.policy.network == ()
+    # A worker's row says as whom its commands run.
+    await services.sandbox.run(["true"], tmp_path, timeout_seconds=60)
+    role = load_role(loaded.roles()["executor"])
+    process = Process(services.clock)
+    worker = wiring.make_worker(role, loaded.settings, services, stores[0], process, 1, True)
+    told = worker.meta["metadata"]
+    assert isinstance(told, dict)
+    assert told["sandbox"] == "bare"
+    assert str(told["account"]).startswith(f"{SAME}: ")
+    assert UNKNOWN not in str(told["account"])

@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import struct
 import sys
 import time
@@ -54,6 +55,7 @@ class Spec:
     open_files: int
     grace_seconds: float
     no_new_privileges: bool
+    account: int | None = None  # who the command becomes, where it is not who we are
 
 
 def main(arguments: list[str]) -> int:
@@ -77,11 +79,14 @@ def _become(spec: Spec, guardian: int, argv: list[str]) -> None:
     """Turn this child into the command; does not return."""
     try:
         os.setsid()
-        os.chdir(spec.cwd)
         _limit(spec)
+        if spec.account is not None:
+            _change_account(spec.account)
         if spec.no_new_privileges:
             _drop_capabilities()
             _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        # As the account of the command, so that a link leads nowhere that it may not enter.
+        os.chdir(spec.cwd)
         # After the change of rights, which may undo it.
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
@@ -105,7 +110,7 @@ def _limit(spec: Spec) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_CPU: spec.cpu_seconds,
         resource.RLIMIT_NOFILE: spec.open_files,
-        resource.RLIMIT_NPROC: spec.processes + _threads_of_user(),
+        resource.RLIMIT_NPROC: spec.processes + _threads_of(spec.account),
     }
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
@@ -113,9 +118,9 @@ def _limit(spec: Spec) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def _threads_of_user() -> int:
-    """Count the threads of this user: the kernel's process limit counts them all."""
-    count, user = 0, os.getuid()
+def _threads_of(account: int | None) -> int:
+    """Count the threads of a user, ours if None: the kernel's process limit counts them all."""
+    count, user = 0, os.getuid() if account is None else account
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with suppress(OSError):
@@ -124,11 +129,27 @@ def _threads_of_user() -> int:
     return count
 
 
-def _drop_capabilities() -> None:
-    """Give up root's powers: what is left of root is an account that owns much."""
+def _change_account(account: int) -> None:
+    """Become somebody else, for good and without groups; raises OSError where that is not so."""
+    for pipe in (sys.stdout.fileno(), sys.stderr.fileno()):
+        if stat.S_ISFIFO(os.fstat(pipe).st_mode):
+            os.chown(pipe, account, account)  # or /dev/stderr could not be opened by its name
+    _shrink_bounds()
+    os.setgroups([])
+    os.setresgid(account, account, account)
+    os.setresuid(account, account, account)
+
+
+def _shrink_bounds() -> None:
+    """Let no program that is started give a power back."""
     for number in range(CAPABILITIES):
         if _LIBC.prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
             break  # the kernel knows no more, or this is not root
+
+
+def _drop_capabilities() -> None:
+    """Give up root's powers: what is left of root is an account that owns much."""
+    _shrink_bounds()
     header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
     if _LIBC.capset(header, struct.pack(f"={CAPABILITY_WORDS}I", *[0] * CAPABILITY_WORDS)) != 0:
         number = ctypes.get_errno()
@@ -138,7 +159,7 @@ def _drop_capabilities() -> None:
 def _watch(child: int, spec: Spec) -> int:
     """Wait until the command ends, by itself or because the daemon asked; gives its status."""
     deadline: float | None = None
-    counts = os.getuid() == 0
+    counts = os.getuid() == 0 and spec.account is None
     pause = COUNT_SECONDS if counts else SWEEP_SECONDS
     while True:
         status = _reap(child)
@@ -193,9 +214,9 @@ def descendants(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as state:  # noqa: PTH123
                 # The name of the program stands in brackets and may hold anything.
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
+                parent = int(state.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(name))
     found: list[int] = []
     waiting = [root]

@@ -27,10 +27,10 @@ except OSError:
 """
 
 
-async def best_sandbox(scratch: Path, hidden: Sequence[Path]) -> Sandbox:
+async def best_sandbox(scratch: Path, hidden: Sequence[Path], place: Path | None = None) -> Sandbox:
     """Give the first of bubblewrap and landlock that runs commands and holds writes back.
 
-    Where neither does, it is the bare level.
+    Where neither does, it is the bare level; for `place` see there.
     """
     program = shutil.which("bwrap")
     if program is not None:
@@ -41,7 +41,14 @@ async def best_sandbox(scratch: Path, hidden: Sequence[Path]) -> Sandbox:
         landlock = LandlockSandbox(scratch, hidden)
         if await holds(landlock, scratch):
             return landlock
-    return BareSandbox(scratch)
+    bare = BareSandbox(scratch, place)
+    await bare.look()
+    return bare
+
+
+def account_told(sandbox: Sandbox) -> str | None:
+    """Say as whom commands run at the level bare; None where walls hold them."""
+    return sandbox.told if isinstance(sandbox, BareSandbox) else None
 
 
 async def holds(sandbox: Sandbox, scratch: Path) -> bool:

@@ -38,6 +38,7 @@ class Command:
     timeout_seconds: float
     no_new_privileges: bool
     memory_bytes: int = limits.COMMAND_MEMORY_BYTES
+    account: int | None = None
 
 
 def refusal(argv: Sequence[str], cwd: Path) -> str | None:
@@ -143,6 +144,7 @@ async def _start(command: Command, home: Path, output: Output) -> asyncio.subpro
         open_files=limits.COMMAND_OPEN_FILES,
         grace_seconds=limits.KILL_GRACE_SECONDS,
         no_new_privileges=command.no_new_privileges,
+        account=command.account,
     )
     with output.writing_end() as pipe:
         return await asyncio.create_subprocess_exec(
