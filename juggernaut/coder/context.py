@@ -13,9 +13,9 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Final
 
-from juggernaut.coder import bounds
 from juggernaut.domain import limits
 from juggernaut.domain.exchange import Message, ToolCall
+from juggernaut.domain.fit import fitting
 from juggernaut.domain.frame import NONCE_CHARS, frame
 from juggernaut.domain.model import Json
 
@@ -56,7 +56,7 @@ def compact(messages: Sequence[Message], most_chars: int, told: Told) -> tuple[M
         turns.pop(0)
     kept = _newest(turns, int(room * KEPT))
     if len(kept) < len(turns):
-        record = bounds.fitting(told(limits.RECORD_CHARS), max(room, 0) // RECORD_PART)
+        record = fitting(told(limits.RECORD_CHARS), max(room, 0) // RECORD_PART)
         framed = frame(record, "the record", token_hex(NONCE_CHARS))
         note = [Message("assistant", LEFT_OUT), Message("user", f"{RECORD}\n{framed}")]
         kept = [note, *kept]

@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from juggernaut.coder import bounds
 from juggernaut.coder.context import compact
 from juggernaut.coder.record import Record
 from juggernaut.coder.tools import FINISH, SPECS, Used
@@ -24,12 +23,13 @@ from juggernaut.domain.exchange import (
     ToolCall,
     ToolResult,
 )
+from juggernaut.domain.fit import fitting
+from juggernaut.domain.landing import TRAIL_CHARS
 from juggernaut.domain.purse import Landing
 from juggernaut.domain.steady import DURATION
 
 LAST_TURNS: Final = 3
 TRAIL_CALLS: Final = 20
-TRAIL_CHARS: Final = 300
 LONGEST_CYCLE: Final = 3
 SHOWN_CHARS: Final = 500  # of a result, however full the turn is already
 REPLY_PART: Final = 4  # a reply takes at most one of so many parts of a model's context
@@ -129,7 +129,7 @@ class Conversation:
         """Add what a call gave, and count it."""
         # One turn with many results must not push out everything else.
         room = self._window // RESULTS_PART - sum(len(json.dumps(r.text)) for r in self._results)
-        plain = bounds.fitting(used.plain, max(room, SHOWN_CHARS))
+        plain = fitting(used.plain, max(room, SHOWN_CHARS))
         shown = replace(used, plain=plain).shown()
         self._results.append(ToolResult(call.id, shown, used.is_error))
         self._record.note(self.turns, call, used)
@@ -193,4 +193,4 @@ def _room(request: AgentRequest) -> tuple[int, int]:
     fixed = len(json.dumps([request.system, tools]))
     tokens = request.context_tokens - reply - limits.MODEL_OVERHEAD_TOKENS
     chars = tokens * limits.CONTEXT_CHARS_PER_TOKEN - fixed
-    return reply, min(limits.CONTEXT_CHARS, max(chars, limits.CONTEXT_LEAST_CHARS))
+    return reply, min(limits.CONTEXT_MOST_CHARS, max(chars, limits.CONTEXT_LEAST_CHARS))

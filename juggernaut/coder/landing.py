@@ -1,31 +1,22 @@
-"""The landing turn: one last small call at a bound, for a note and nothing else.
-
-It was paid for in advance, so that work that has to stop leaves a note and not a heap.
-"""
+"""The built-in agent's landing turn: the note is what it calls finish with."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from secrets import token_hex
 from typing import Final
 
-from juggernaut.coder import bounds
 from juggernaut.coder.conversation import Conversation
 from juggernaut.coder.tools import FINISH, SPECS
 from juggernaut.domain import limits, redact
 from juggernaut.domain.errors import BudgetExhausted, ModelError
-from juggernaut.domain.exchange import AgentResult, Message, ModelReply, ModelRequest
-from juggernaut.domain.frame import frame
-from juggernaut.domain.purse import Landing
+from juggernaut.domain.exchange import AgentResult, ModelReply, ModelRequest
+from juggernaut.domain.frame import NONCE_CHARS
+from juggernaut.domain.landing import landing_call
 from juggernaut.ports import Asker
 
-STOP: Final = (
-    "You have to stop now: {reason}. Nothing can be changed or run any more; what is in the work"
-    " tree is kept on the task's branch. Call finish once. Its summary is a note for whoever goes"
-    " on: what is done, what is left, what is in the way, and the next step. Never say that"
-    " something works if you did not see it."
-)
-ROOM_CHARS: Final = limits.LANDING_CHARS // 3
+HOW: Final = "Call finish once. Its summary is"
 SILENT: Final = "The model left no note"
 
 
@@ -41,22 +32,12 @@ async def land(talk: Conversation, ask: Asker, reason: str, purse: str | None) -
 
 def _request(talk: Conversation, reason: str) -> ModelRequest:
     """Make a request that is never larger than what was set aside for it."""
-    asked = bounds.fitting(talk.asked, ROOM_CHARS)
-    trail = bounds.fitting("\n".join(bounds.newest(talk.trail, ROOM_CHARS)), ROOM_CHARS)
-    parts = [
-        STOP.format(reason=reason),
-        frame(asked, "what was asked for", token_hex(16)),
-        frame(trail, "the newest calls and results", token_hex(16)),
-    ]
-    return ModelRequest(
-        purpose="code",
+    nonces = (token_hex(NONCE_CHARS), token_hex(NONCE_CHARS))
+    return replace(
+        landing_call(reason, HOW, talk.asked, talk.trail, nonces),
         system=talk.system,
-        messages=(Message("user", "\n\n".join(parts)),),
         tools=tuple(spec for spec in SPECS if spec.name == FINISH),
         force_tool=FINISH,
-        max_tokens=limits.LANDING_TOKENS,
-        timeout_seconds=limits.LANDING_SECONDS,
-        landing=Landing.TURN,
     )
 
 

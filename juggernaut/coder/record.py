@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from juggernaut.coder.bounds import newest
 from juggernaut.coder.tools import Used
 from juggernaut.domain.exchange import ToolCall
+from juggernaut.domain.fit import newest
 from juggernaut.domain.model import Json
 from juggernaut.domain.redact import shorten
 

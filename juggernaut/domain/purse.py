@@ -27,8 +27,12 @@ class Reservation:
 
 
 class Landing(StrEnum):
-    """What a call has to do with its attempt's landing turn: keeps money for it, or is it."""
+    """What a call has to do with its attempt's landing turn: keeps money for it, or is it.
+
+    bare: for a landing turn without the rules and tools of the call, which may be long.
+    """
 
     NONE = "none"
     KEPT = "kept"
+    KEPT_BARE = "kept bare"
     TURN = "turn"

@@ -156,7 +156,8 @@ class Purser:
     async def _reserve(self, model: LanguageModel, request: ModelRequest, most: Most) -> UUID:
         """Reserve from the purses, or open what was set aside for the landing turn."""
         store, lease = self._attempt.services.store, self._attempt.lease
-        kept = landing_of(model, request) if request.landing is Landing.KEPT else None
+        keeps = request.landing in {Landing.KEPT, Landing.KEPT_BARE}
+        kept = landing_of(model, request) if keeps else None
         call = Reservation(model.name, request.purpose, request_digest(request), most, kept)
         if request.landing is Landing.TURN:
             return await store.open_landing(lease, call)
@@ -207,6 +208,8 @@ def most_of(model: LanguageModel, request: ModelRequest) -> Most:
 def landing_of(model: LanguageModel, request: ModelRequest) -> Most:
     """Give the most that the landing turn after this request may cost."""
     full = Message("user", "x" * LANDING_CHARS)
+    if request.landing is Landing.KEPT_BARE:
+        request = replace(request, system="", tools=(), force_tool=None)
     return most_of(model, replace(request, messages=(full,), max_tokens=LANDING_TOKENS))
 
 

@@ -22,7 +22,8 @@ from juggernaut.adapters.llm.factory import ModelSpec, build_adapter
 from juggernaut.domain.agents import EventKind
 from juggernaut.domain.errors import BudgetExhausted, ModelRefused, ModelUnavailable
 from juggernaut.domain.exchange import ModelReply, ModelRequest
-from tests.adapters.agents.program import Model, Turn
+from juggernaut.domain.purse import Landing
+from tests.adapters.agents.program import NOTE, Model, Turn
 from tests.adapters.forges.repos import make_origin
 from tests.agents_real.conftest import Real
 from tests.fakes.wire_anthropic import WireAnthropic
@@ -103,7 +104,21 @@ async def test_its_turns_are_counted(real: Real) -> None:
     assert not got.finished
     assert got.reason.startswith("out of turns")
     assert len([request for request in real.model.requests if request.tools]) == 3
-    assert got.handoff
+    assert (got.handoff, real.model.landings) == (NOTE, 1)
+
+
+async def test_out_of_time_there_is_a_landing_turn(real: Real) -> None:
+    """The program is dead by then; its wire told enough of what it did, in any format."""
+    sleep = real.run("exec sleep 300")
+    got = await real.do([real.write("x", "made"), sleep], timeout_seconds=15.0)
+    assert (got.reason, got.handoff) == ("out of time after 15 s", NOTE)
+    last = real.model.requests[-1]
+    assert (last.landing, last.tools, real.model.landings) == (Landing.TURN, (), 1)
+    asked = last.messages[0].text
+    assert all(part in asked for part in ("Do the task.", "sleep 300", "->"))
+    assert _running(str(real.agent.found()).encode(), real.tree) == []
+    assert (real.tree / "x").read_text() == "made"
+    assert real.ends() == 1
 
 
 async def test_an_empty_purse_ends_it(real: Real) -> None:
@@ -113,6 +128,7 @@ async def test_an_empty_purse_ends_it(real: Real) -> None:
     assert not got.finished
     assert (real.tree / "x").read_text() == "made"
     assert len([request for request in real.model.requests if request.tools]) == 2
+    assert (got.handoff, real.model.landings) == (NOTE, 1)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +192,7 @@ async def test_it_ends_in_the_middle(real: Real, how: str) -> None:
         assert not got.finished
         assert got.reason
     assert _running(program, real.tree) == []
-    assert real.ends() == 1
+    assert (real.ends(), real.model.landings) == (1, 0)
     assert (real.tree / "x").read_text() == "made"
 
 

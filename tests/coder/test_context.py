@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from juggernaut.coder.context import LEFT_OUT, RECORD, compact, size
-from juggernaut.domain.exchange import Message, ToolCall, ToolResult
+from juggernaut.coder.conversation import Conversation
+from juggernaut.coder.tools import Used
+from juggernaut.domain.agents import AgentEvent, EventKind
+from juggernaut.domain.exchange import AgentRequest, Message, ToolCall, ToolResult
+from tests.fakes.puppets import answer
 
 TEXT = st.sampled_from(["", "x", "short text", "y" * 300, "z" * 5_000, "\u4e2d" * 300])
 
@@ -84,3 +89,29 @@ def test_a_turn_that_is_too_large_by_itself_loses_what_it_wrote() -> None:
         "[50000 characters, removed to save room]"
     )
     assert sum(map(size, short)) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("context_tokens", "chars", "full"),
+    [
+        (None, 170_000, False),
+        (None, 260_000, True),
+        (100_000, 200_000, True),
+        (1_000_000, 1_400_000, False),
+        (1_000_000, 2_000_000, True),
+        (3_000_000, 2_000_000, True),
+    ],
+)
+def test_the_window_is_what_the_model_takes(
+    context_tokens: int | None, chars: int, *, full: bool
+) -> None:
+    """Of that what its reply leaves; the usual one where nothing is known, and never any size."""
+    told: list[AgentEvent] = []
+    request = AgentRequest("Do it.", "Rules.", ".", context_tokens=context_tokens)
+    talk = Conversation(request, told.append)
+    for _ in range(20):
+        reply = answer({"path": "a"}, "read")
+        talk.hear(reply)
+        talk.show(reply.tool_calls[0], Used("r" * (chars // 20), is_error=False))
+        talk.request()
+    assert (EventKind.NOTE in {event.kind for event in told}) == full

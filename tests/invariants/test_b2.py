@@ -1,6 +1,6 @@
 """B2: the reserved price is an upper bound of whatever a provider can report; unknown is refused.
 
-Default: 200 usages over 7 models. Full: 5,000.
+Default: 200 usages over 8 models and 4 with a step of prices. Full: 5,000.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from juggernaut.adapters.llm.prices import Ceilings, PriceList
+from juggernaut.adapters.llm.prices import Ceilings, LongContext, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
 from juggernaut.domain.exchange import Message, ModelRequest, ToolResult, Usage
@@ -29,11 +29,24 @@ LISTS = (
     PriceList("openai", "gpt-4o-mini"),
     PriceList("google", "gemini-2.5-pro"),
     PriceList("nobody", "unheard-of", Ceilings(Decimal(3), Decimal(15))),
+    PriceList("anthropic", "claude-sonnet-4-5"),
+)
+DEARER = LongContext(1_200, Decimal(6), Decimal("22.5"), Decimal("0.6"), Decimal("7.5"))
+# What nobody would ask for, and an operator may write by mistake.
+STRANGE = LongContext(1_200, Decimal(1), Decimal(2), Decimal(4), Decimal("0.5"))
+STEPS = (
+    replace(LISTS[0], long_context=DEARER),
+    replace(LISTS[6], long_context=DEARER),
+    replace(LISTS[0], long_context=STRANGE),
+    replace(LISTS[6], long_context=STRANGE),
 )
 TEXTS = some.text(max_size=300) | some.sampled_from(["0", "z9/", "\U0001f600", "\u4e2d"]).map(
     lambda piece: piece * 400
 )
-SHARES = some.lists(some.integers(0, 1_000), min_size=4, max_size=4)
+# Any, and the ends: all of one kind, and an input that turns out far shorter than its estimate.
+SHARES = some.lists(some.integers(0, 1_000), min_size=4, max_size=4) | some.sampled_from(
+    [[1_000, 0, 0, 1_000], [0, 1_000, 0, 1_000], [0, 0, 1_000, 1_000], [200, 0, 0, 1_000]]
+)
 Bound = Callable[[PriceList, ModelRequest], Decimal]
 
 
@@ -49,7 +62,7 @@ def check_bound(bound: Bound) -> None:
     """No usage costs more than its bound."""
 
     @settings(max_examples=USAGES, deadline=None, database=None, derandomize=True)
-    @given(some.sampled_from(LISTS), TEXTS, SHARES, some.sampled_from([1, 1_000, 128_000]))
+    @given(some.sampled_from(LISTS + STEPS), TEXTS, SHARES, some.sampled_from([1, 1_000, 128_000]))
     def holds(prices: PriceList, text: str, shares: list[int], most: int) -> None:
         """Try one usage."""
         request = ModelRequest("code", "rules", (Message("user", text),), max_tokens=most)
@@ -87,7 +100,7 @@ def test_a_model_without_a_price_is_refused() -> None:
     """It is never zero."""
     request = ModelRequest("code", "", (Message("user", "x"),))
     with pytest.raises(UnknownPrice):
-        replace(LISTS[-1], ceilings=None).bound(request)
+        replace(LISTS[6], ceilings=None).bound(request)
 
 
 def fresh_only(prices: PriceList, request: ModelRequest) -> Decimal:
@@ -100,7 +113,29 @@ def half_the_answer(prices: PriceList, request: ModelRequest) -> Decimal:
     return prices.bound(replace(request, max_tokens=request.max_tokens // 2))
 
 
-@pytest.mark.parametrize("mutant", [fresh_only, half_the_answer])
+def without_the_step(prices: PriceList, request: ModelRequest) -> Decimal:
+    """Forget that long requests have prices of their own."""
+    return replace(prices, long_context=None).bound(request)
+
+
+def above_the_step(prices: PriceList, request: ModelRequest) -> Decimal:
+    """Take it that a longer request is never the cheaper one."""
+    usage = Usage(estimated_tokens(request), request.max_tokens)
+    read = Usage(0, request.max_tokens, estimated_tokens(request))
+    written = Usage(0, request.max_tokens, 0, estimated_tokens(request))
+    return max(map(prices.cost, (usage, read, written)))
+
+
+def unread(prices: PriceList, request: ModelRequest) -> Decimal:
+    """Take it that what is read from a cache is never the dearest."""
+    tokens, most = estimated_tokens(request), request.max_tokens
+    return max(prices.cost(Usage(tokens, most)), prices.cost(Usage(0, most, 0, tokens)))
+
+
+STEP_MUTANTS = (without_the_step, above_the_step, unread)
+
+
+@pytest.mark.parametrize("mutant", [fresh_only, half_the_answer, *STEP_MUTANTS])
 def test_mutants_of_the_bound(mutant: Bound) -> None:
     """Each is seen."""
     with pytest.raises(AssertionError):

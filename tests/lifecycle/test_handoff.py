@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from juggernaut.adapters.agents.claude_code import ClaudeCode
+from juggernaut.adapters.agents.cli import CliAgent
 from juggernaut.adapters.llm.prices import PriceList
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.exchange import ModelReply, ModelRequest
+from juggernaut.domain.purse import Landing
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
-from tests.fakes.puppets import PuppetModel, Reply, answer, edit
+from tests.adapters.agents.program import puppet_program
+from tests.fakes.puppets import PuppetModel, Reply, answer, edit, says
 from tests.lifecycle.test_budget import ASKED
 from tests.roles.bench import CRITERIA, Bench
 
@@ -29,10 +34,10 @@ class Puppet(PuppetModel):
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Land, or answer what is next."""
-        if request.force_tool != "finish":
+        if request.landing is not Landing.TURN:
             return await super().complete(request)
         self.requests.append(request)
-        return NOTE
+        return NOTE if request.force_tool == "finish" else says(LEFT)
 
 
 def use(bench: Bench, *replies: Reply) -> Puppet:
@@ -68,6 +73,27 @@ async def test_an_empty_purse_lands_blocks_and_goes_on(bench: Bench) -> None:
     assert '"+"' in again.requests[0].messages[0].text
     assert len(model.requests) == 3
     assert await bench.rows("SELECT * FROM law_violations") == []
+
+
+async def test_an_empty_purse_pays_the_note_of_a_program(bench: Bench, tmp_path: Path) -> None:
+    """From what the first call set aside, once; the next attempt reads it."""
+    model = use(bench, answer({"path": "slug.py", "content": "+"}, "write"))
+    agent = CliAgent(ClaudeCode(), tmp_path / "agents", str(puppet_program(tmp_path)))
+    bench.use(agent=agent)
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA, budget_usd=Decimal("0.0239"))
+    assert await bench.work("executor") == "parked"
+    log = (await bench.rows("SELECT * FROM execution_logs WHERE action = 'handoff'"))[0]
+    assert log["message"] == LEFT
+    assert [one.landing for one in model.requests] == [
+        *(Landing.KEPT_BARE, Landing.KEPT_BARE, Landing.TURN)
+    ]
+    calls = await bench.rows("SELECT state, cost_usd FROM juggernaut.model_calls")
+    assert {(row["state"], row["cost_usd"]) for row in calls} == {("settled", Decimal("0.002"))}
+    assert len(calls) == 3
+    again = use(bench, EDIT, FINISH)
+    await bench.operator.execute("SELECT set_budget($1, 1.00)", f"task:{task}")
+    assert await bench.work("executor") == "completed"
+    assert LEFT in again.requests[0].messages[0].text
 
 
 async def test_out_of_turns_leaves_a_note_for_the_next_attempt(

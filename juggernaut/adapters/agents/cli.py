@@ -12,10 +12,12 @@ import json
 import secrets
 import shutil
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from juggernaut.adapters.agents.endpoint import Endpoint
+from juggernaut.adapters.agents.landing import land
 from juggernaut.adapters.agents.place import Place, place_for
 from juggernaut.adapters.agents.running import Launch, Running, Start, running
 from juggernaut.adapters.agents.story import Story
@@ -29,7 +31,7 @@ from juggernaut.ports import Asker, Sandbox
 KEY_BYTES: Final = 24
 SILENT: Final = "The agent left no note."
 OPEN: Final = (
-    "the sandbox level is {level}: the agent had the network and the files of the worker's account"
+    "the sandbox level is {level}: the agent had the network, and what files its account may use"
 )
 WALLED: Final = "bubblewrap"
 SOCKETLESS: Final = "landlock"
@@ -118,7 +120,7 @@ class CliAgent:
     async def _execute(
         self, request: AgentRequest, ask: Asker, sandbox: Sandbox, hear: Tell
     ) -> AgentResult:
-        """Run the program once."""
+        """Run the program once; at a bound, ask for a note when it is dead."""
         if sandbox.level == SOCKETLESS:
             raise ConfigError(NO_SOCKETS.format(name=self.name))
         story, key = Story(session=request.session), secrets.token_urlsafe(KEY_BYTES)
@@ -138,7 +140,11 @@ class CliAgent:
                 await endpoint.close()
         if sandbox.level != WALLED:
             endpoint.notes.said.insert(0, OPEN.format(level=sandbox.level))
-        return _judged(request, story, endpoint, ended)
+        result = _judged(request, story, endpoint, ended)
+        if result.handoff is None or not endpoint.turns:
+            return result
+        note = await land(ask, result.reason, request.prompt, endpoint.heard)
+        return replace(result, handoff=note or result.handoff)
 
     async def _listen(
         self, agent: Running, start: Start, story: Story, hear: Tell

@@ -3,13 +3,15 @@
 Nothing is forwarded. Each call becomes a ModelRequest and goes through the attempt's own asker,
 which reserves, asks, settles and records; its reply is written back in the agent's format. So no
 provider's key is near the agent, and any configured model serves any agent. What the asker raises
-is final: it has tried again already. The agent gets an error that it does not repeat.
+is final: it has tried again already. The agent gets an error that it does not repeat. Each call
+keeps money for the landing turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,7 +27,8 @@ from juggernaut.domain.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from juggernaut.domain.exchange import ModelRequest
+from juggernaut.domain.exchange import Message, ModelRequest
+from juggernaut.domain.purse import Landing
 from juggernaut.domain.tokens import estimated_tokens
 from juggernaut.ports import Asker
 
@@ -56,6 +59,7 @@ class Endpoint:
         self._asking: set[asyncio.Task[Answer]] = set()
         self.notes = wire.Notes()
         self.turns = 0
+        self.heard: tuple[Message, ...] = ()  # the newest of its conversation
         self.failure: BudgetExhausted | ModelError | None = None
         self.bound: str | None = None
         self.stopped = asyncio.Event()
@@ -121,16 +125,21 @@ class Endpoint:
 
     async def _asked(self, call: wire.Call) -> Answer:
         """Ask the purse and the model, unless this run may not any more."""
+        if call.request.tools:
+            self.heard = call.request.messages
         if self.failure is None and self.bound is None:
             self.bound = self._counted(call.request)
         if self.failure is not None or self.bound is not None:
             self.stopped.set()
             return self._error(REFUSED, ENOUGH.format(why=self.failure or self.bound))
         try:
-            reply = await self._ask(call.request)
+            reply = await self._ask(replace(call.request, landing=Landing.KEPT_BARE))
         except (BudgetExhausted, ModelError) as error:
             return self._failed(error)
-        self.turns += bool(call.request.tools)
+        if call.request.tools:
+            self.turns += 1
+            said = Message("assistant", reply.text, reply.tool_calls)
+            self.heard = (*call.request.messages, said)
         return wire.answer(self._form, reply, call)
 
     def _failed(self, error: BudgetExhausted | ModelError) -> Answer:

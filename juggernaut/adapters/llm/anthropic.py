@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
+BETA: Final = "anthropic-beta"
 FORM: Final = Form(anthropic_wire.from_wire, anthropic_stream.gather, anthropic_stream.is_last)
 
 
@@ -32,7 +33,8 @@ class AnthropicModel(WireModel):
         self._client.api_key = key
         params = anthropic_wire.to_wire(request, self._at.model, dialect)
         create = self._client.messages.with_streaming_response.create
-        return create(**params, extra_body=streaming(dialect), timeout=seconds)
+        beta = {BETA: self._at.beta} if self._at.beta else None
+        return create(**params, extra_body=streaming(dialect), extra_headers=beta, timeout=seconds)
 
     def _sdk_error(self) -> type[Exception]:
         """Give the root of the SDK's errors."""

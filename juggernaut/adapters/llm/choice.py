@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from juggernaut.adapters.llm.factory import build_adapter
-from juggernaut.adapters.llm.models_config import Account, ModelsConfig
+from juggernaut.adapters.llm.models_config import Account, ModelsConfig, ModelSpec
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.ports import Choice, LanguageModel
 
@@ -51,7 +51,7 @@ class ModelsByPurpose:
         """
         self._config, self._provider, self._accounts = config, provider, accounts
         others = () if override else config.fallbacks_of(provider, accounts)
-        built: dict[tuple[str, str], Choice] = {}
+        built: dict[ModelSpec, Choice] = {}
         self._choices: dict[str, tuple[Choice, ...]] = {}
         for purpose in (*config.purposes, ""):
             row = []
@@ -64,10 +64,9 @@ class ModelsByPurpose:
                     base_url=account.base_url,
                     override=override,
                 )
-                key = (name, spec.model)
                 spec = replace(spec, fresh_key=account.fresh_key)
-                built[key] = built.get(key) or Choice(build_adapter(spec), spec.terms)
-                row.append(built[key])
+                built[spec] = built.get(spec) or Choice(build_adapter(spec), spec.terms)
+                row.append(built[spec])
             self._choices[purpose] = tuple(row)
 
     def for_purpose(self, purpose: str) -> Sequence[Choice]:

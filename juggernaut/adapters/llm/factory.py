@@ -45,6 +45,8 @@ def build_adapter(spec: ModelSpec) -> LanguageModel:
         _base_url(spec),
         spec.ceilings,
         fresh_key=spec.fresh_key,
+        long_context=spec.long_context,
+        beta=spec.beta,
     )
     return AnthropicModel(at) if api == MESSAGES else OpenAIModel(at, responses=api == RESPONSES)
 

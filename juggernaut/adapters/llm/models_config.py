@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from juggernaut.adapters.llm.prices import Ceilings
+from juggernaut.adapters.llm import extended
+from juggernaut.adapters.llm.prices import Ceilings, LongContext
 from juggernaut.adapters.llm.yaml_file import Section, read_yaml
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.exchange import Terms
@@ -47,15 +48,19 @@ class ModelSpec:
     api: str = ""  # empty: what the provider usually speaks
     terms: Terms = Terms()
     fresh_key: Callable[[], str] | None = field(default=None, repr=False)
+    long_context: LongContext | None = None
+    beta: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model of a provider: its own name there, its format, its limits."""
+    """One model of a provider: its own name there, its format, its limits, its long requests."""
 
     model: str
     api: str
     terms: Terms = Terms()
+    long_context: LongContext | None = None
+    beta: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,8 @@ class ModelsConfig:
             ceilings=chosen.ceilings,
             api=entry.api,
             terms=entry.terms,
+            long_context=entry.long_context,
+            beta=entry.beta,
         )
 
 
@@ -189,15 +196,19 @@ def _provider(parts: Section, name: str) -> ProviderModels:
 
 
 def _entry(models: Section, alias: str, spoken: tuple[str, ...], api: str) -> ModelEntry:
-    """Read one model: its name, or a mapping with its name and limits."""
+    """Read one model: its name, or a mapping with its name and what else is known of it."""
     if not isinstance(models.values[alias], Mapping):
         return ModelEntry(models.text(alias), api)
     limits = ("context_tokens", "requests_per_minute", "tokens_per_minute")
-    part = models.section(alias, ("model", "api", *limits))
+    part = models.section(alias, ("model", "api", *limits, *extended.KEYS))
+    api = _api(part, spoken, api)
+    terms = Terms(*(part.optional_count(key) for key in limits))
     return ModelEntry(
         part.text("model"),
-        _api(part, spoken, api),
-        Terms(*(part.optional_count(key) for key in limits)),
+        api,
+        terms,
+        extended.long_context(part, terms.context_tokens),
+        extended.beta(part, speaks=api, needed=MESSAGES),
     )
 
 

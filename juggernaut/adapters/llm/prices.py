@@ -1,7 +1,9 @@
 """What a call may cost at most, and what it did cost, in US dollars.
 
 Prices come from genai-prices, a table that is part of its package: nothing is fetched. A model
-that the table does not know has the operator's ceilings or no price at all, never zero.
+that the table does not know has the operator's ceilings or no price at all, never zero. Where a
+provider asks more for a long request, the table knows it of the models that it knows; an operator
+may say it of any model.
 """
 
 from __future__ import annotations
@@ -26,19 +28,55 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
+class LongContext:
+    """The operator's prices in USD per million tokens of a request with more input than that.
+
+    All of such a request is at these prices, its reply too. Cached tokens count as input.
+    """
+
+    above_tokens: int
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+
+    def cost(self, usage: Usage) -> Decimal:
+        """Give the price of counted tokens."""
+        total = (
+            usage.input_tokens * self.input
+            + usage.output_tokens * self.output
+            + usage.cache_read_tokens * self.cache_read
+            + usage.cache_write_tokens * self.cache_write
+        )
+        return total / _MTOK
+
+
+@dataclass(frozen=True, slots=True)
 class PriceList:
     """Prices of one model of one provider."""
 
     provider: str
     model: str
     ceilings: Ceilings | None = None
+    long_context: LongContext | None = None
 
     def bound(self, request: ModelRequest) -> Decimal:
         """Give an upper bound of the price of a call; raises UnknownPrice."""
-        tokens = estimated_tokens(request)
-        fresh = Usage(input_tokens=tokens, output_tokens=request.max_tokens)
-        cached = Usage(cache_write_tokens=tokens, output_tokens=request.max_tokens)
-        return max(self.cost(fresh), self.cost(cached))
+        tokens, most = estimated_tokens(request), request.max_tokens
+        sizes = {tokens}
+        if self.long_context is not None:
+            # The call may turn out shorter, and nothing says that the lower tier is the cheaper.
+            sizes.add(min(tokens, self.long_context.above_tokens))
+        usages = (
+            usage
+            for size in sizes
+            for usage in (
+                Usage(input_tokens=size, output_tokens=most),
+                Usage(cache_read_tokens=size, output_tokens=most),
+                Usage(cache_write_tokens=size, output_tokens=most),
+            )
+        )
+        return max(map(self.cost, usages))
 
     def cost(self, usage: Usage) -> Decimal:
         """Give the price of counted tokens; raises UnknownPrice."""
@@ -47,6 +85,8 @@ class PriceList:
         from genai_prices import calc_price
 
         whole_input = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        if self.long_context is not None and whole_input > self.long_context.above_tokens:
+            return self.long_context.cost(usage)
         counted = Counted(
             input_tokens=whole_input,
             output_tokens=usage.output_tokens,
@@ -70,7 +110,8 @@ class PriceList:
         if answered in {"", self.model}:
             return price
         try:
-            return max(price, replace(self, model=answered, ceilings=None).cost(usage))
+            other = replace(self, model=answered, ceilings=None, long_context=None)
+            return max(price, other.cost(usage))
         except UnknownPrice:
             return price  # a deployment's own name for the model
 

@@ -14,7 +14,7 @@ from juggernaut.adapters.llm import failures
 from juggernaut.adapters.llm.body import json_object
 from juggernaut.adapters.llm.dialect import Dialect, first_dialect
 from juggernaut.adapters.llm.keys import LiveKey
-from juggernaut.adapters.llm.prices import Ceilings, PriceList
+from juggernaut.adapters.llm.prices import Ceilings, LongContext, PriceList
 from juggernaut.adapters.llm.reading import Reading
 from juggernaut.adapters.llm.sse import paced, read_events
 from juggernaut.domain import limits
@@ -37,6 +37,8 @@ class Endpoint:
     timeout_seconds: float = limits.MODEL_SECONDS
     stall_seconds: float = limits.MODEL_STALL_SECONDS
     fresh_key: Callable[[], str] | None = field(default=None, repr=False)
+    long_context: LongContext | None = None
+    beta: str | None = None  # of the Messages API
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class WireModel(ABC):
         self._base_url = base_url
         self._form = form
         self._dialect = first_dialect(base_url)
-        self._prices = PriceList(at.provider, at.model, at.ceilings)
+        self._prices = PriceList(at.provider, at.model, at.ceilings, at.long_context)
 
     @property
     def name(self) -> str:

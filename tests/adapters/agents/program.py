@@ -15,8 +15,10 @@ from juggernaut.domain.exchange import (
     Usage,
 )
 from juggernaut.domain.model import Json
+from juggernaut.domain.purse import Landing
 
 PUPPET = Path(__file__).resolve().parents[2] / "fakes" / "puppet_cli.py"
+NOTE = "x is half made; look at it first"
 Turn = tuple[str, Sequence[tuple[str, Json]]]
 
 
@@ -34,11 +36,21 @@ class Model:
     def __init__(self, turns: Sequence[Turn | BaseException]) -> None:
         """Learn the turns; the last one for ever."""
         self._turns = turns
+        self.note: str | BaseException = NOTE
         self.requests: list[ModelRequest] = []
 
+    @property
+    def landings(self) -> int:
+        """Count the landing turns."""
+        return [request.landing for request in self.requests].count(Landing.TURN)
+
     async def __call__(self, request: ModelRequest) -> ModelReply:
-        """Give the turn whose place it is; calls without tools get a word."""
+        """Give the turn whose place it is; a landing gets a note, others without tools a word."""
         self.requests.append(request)
+        if request.landing is Landing.TURN:
+            if isinstance(self.note, BaseException):
+                raise self.note
+            return reply(self.note, ())
         if not request.tools:
             return reply("A title", ())
         place = sum(message.role == "assistant" for message in request.messages)

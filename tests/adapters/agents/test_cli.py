@@ -32,7 +32,7 @@ from juggernaut.domain.errors import (
 )
 from juggernaut.domain.exchange import AgentRequest, AgentResult, CommandResult
 from juggernaut.ports import Sandbox
-from tests.adapters.agents.program import Model, Turn, puppet_program
+from tests.adapters.agents.program import NOTE, Model, Turn, puppet_program
 
 WRITE: Turn = ("I write.", [("write", {"path": "x", "content": "made"})])
 FINISH: Turn = ("", [("finish", {"summary": "x is made"})])
@@ -51,10 +51,12 @@ class Bench:
         self.sandbox: Sandbox = BareSandbox(folder / "s")
         self.told: list[AgentEvent] = []
         self.model = Model([])
+        self.note: str | BaseException = NOTE
 
     async def run(self, *turns: Turn | BaseException, **more: Any) -> AgentResult:
         """Let the agent work by a script."""
         self.model = Model(turns)
+        self.model.note = self.note
         given = {"prompt": "Make x.", "system": "Rules.", "worktree": str(self.tree), **more}
         return await self.agent.execute(
             AgentRequest(**given), self.model, self.sandbox, self.told.append
@@ -200,18 +202,18 @@ async def test_a_very_long_line_is_read(bench: Bench) -> None:
 
 
 async def test_turns_run_out(bench: Bench) -> None:
-    """The endpoint ends a run whatever the program thinks of turns; what it said is the note."""
+    """The endpoint ends a run whatever the program thinks of turns, and lands once."""
     got = await bench.run(WRITE, max_turns=3)
     assert (got.finished, got.reason, got.turns) == (False, "out of turns after 3", 3)
-    assert got.handoff == "I write."
-    assert len(bench.model.requests) == 3
+    assert got.handoff == NOTE
+    assert len(bench.model.requests) == 4
 
 
 async def test_time_runs_out(bench: Bench) -> None:
     """The program is dead, and its work is handed off."""
     got = await bench.run(WRITE, ("", [("hang", {})]), timeout_seconds=2.0)
     assert got.reason == "out of time after 2 s"
-    assert got.handoff == "I write."
+    assert got.handoff == NOTE
     assert bench.ends() == 1
 
 
@@ -220,7 +222,7 @@ async def test_the_purse_ends_a_run(bench: Bench) -> None:
     empty = BudgetExhausted("purse day cannot pay")
     got = await bench.run(WRITE, empty)
     assert (got.finished, got.purse) == (False, "purse day cannot pay")
-    assert got.handoff == "I write."
+    assert got.handoff == NOTE
     with pytest.raises(BudgetExhausted, match="purse day"):
         await bench.run(empty)
 
@@ -230,7 +232,7 @@ async def test_the_models_errors_are_raised(bench: Bench, error: Exception) -> N
     """They are the lifecycle's to handle, as those of the built-in agent; each run ends once."""
     with pytest.raises(type(error), match=str(error)):
         await bench.run(WRITE, error)
-    assert bench.ends() == 1
+    assert (bench.ends(), bench.model.landings) == (1, 0)
 
 
 async def test_cancelling_kills_a_group_that_fled(bench: Bench) -> None:
@@ -245,7 +247,7 @@ async def test_cancelling_kills_a_group_that_fled(bench: Bench) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not Path("/proc", pid.read_text().strip()).exists()
-    assert bench.ends() == 1
+    assert (bench.ends(), bench.model.landings) == (1, 0)
 
 
 async def test_a_killed_program_is_no_success(bench: Bench) -> None:
@@ -254,6 +256,7 @@ async def test_a_killed_program_is_no_success(bench: Bench) -> None:
     got = await bench.run(WRITE, kill, FINISH)
     assert not got.finished
     assert "exit code 143" in got.reason
+    assert bench.model.landings == 0
 
 
 def test_the_first_registered_is_the_default() -> None:

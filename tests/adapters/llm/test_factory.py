@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from decimal import Decimal
 from pathlib import Path
 
@@ -34,6 +35,10 @@ providers:
     models: {strong: big, fast: small}
     ceilings_usd_per_mtok: {input: 1, output: "2.5"}
 """
+
+
+LONG_ENTRY = """strong:
+      {{model: big, context_tokens: 50, long_context_usd_per_mtok: {{{} above_tokens: 9}}}}"""
 
 
 def config_file(tmp_path: Path, text: str) -> Path:
@@ -141,6 +146,25 @@ def test_the_file_decides(tmp_path: Path) -> None:
         ("strong: big", "strong: {model: big, context_tokens: 0}", "a whole number from 1"),
         ("default_alias: strong", "default_alias: strong\nfallbacks: [gemini]", "'gemini'; known"),
         ("output:", "ouput:", "unknown key 'ouput'; allowed: input, output"),
+        ("strong: big", "strong: {model: big, beta: b-1}", "strong: beta: 'b-1' is for the format"),
+        ("strong: big", LONG_ENTRY.format("input: 1,"), "output: a price in USD is needed, not"),
+        ("strong: big", LONG_ENTRY.format("inptu: 1,"), "unknown key 'inptu'; allowed: above_"),
+        ("strong: big", LONG_ENTRY.format("input: -1,"), "input: -1 is not a price"),
+        (
+            "strong: big",
+            LONG_ENTRY.format("").replace("9", "0"),
+            "above_tokens: a whole number from 1",
+        ),
+        (
+            "strong: big",
+            LONG_ENTRY.format("").replace("9", "~"),
+            "above_tokens: a whole number from 1",
+        ),
+        (
+            "strong: big",
+            LONG_ENTRY.format("").replace("9", "50"),
+            "50 is never passed with context_tokens 50",
+        ),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -194,16 +218,17 @@ async def test_openrouter_reports_errors_inside_a_good_status(
                 await model.complete(ask("hello"))
 
 
-ADDED = re.search(r"```yaml\n(.+?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```yaml\n(.+?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+(ADDED,) = (block for block in BLOCKS if "base_url" in block)
+(LONG,) = (block for block in BLOCKS if "beta" in block)
 
 
 @pytest.mark.parametrize("api", ["chat", "responses", "messages"])
 async def test_the_documented_provider_works(tmp_path: Path, api: str) -> None:
     """The entry of docs/models.md, with only address and format changed, answers a call."""
-    assert ADDED is not None
     wire = {"chat": "openai", "responses": "responses", "messages": "anthropic"}[api]
     async with WIRES[wire]() as server:
-        entry = ADDED[1].replace("https://llm.example.com/v1", server.url)
+        entry = ADDED.replace("https://llm.example.com/v1", server.url)
         entry = entry.replace("api: chat", f"api: {api}")
         text = SHIPPED.read_text(encoding="utf-8") + entry
         config = load_models_config(config_file(tmp_path, text))
@@ -213,3 +238,45 @@ async def test_the_documented_provider_works(tmp_path: Path, api: str) -> None:
     assert choice.model.name == f"{name}/big-model"
     assert choice.terms == Terms(128_000, 60, 200_000)
     assert (reply.text, reply.cost_usd > 0) == ("ok", True)
+
+
+LONG_FILE = """
+default_alias: strong
+purposes: {report: fast}
+providers:
+  anthropic:
+    ceilings_usd_per_mtok: {input: 3, output: 15}
+    models:
+      fast: big-model
+"""
+
+
+@pytest.mark.parametrize(
+    ("above", "cost"),
+    [("1500", Decimal("0.006")), ("1499", Decimal("0.01062"))],
+)
+async def test_the_documented_long_context_works(tmp_path: Path, above: str, cost: Decimal) -> None:
+    """The header where it stands and nowhere else; 1,500 tokens of input, at the step and past it.
+
+    1,000 of them are fresh, 200 read and 300 written, and 100 are answered.
+    """
+    entry = textwrap.indent(LONG.replace("200000", above), " " * 6)
+    config = load_models_config(config_file(tmp_path, LONG_FILE + entry))
+    async with WIRES["anthropic"]() as server:
+        models = ModelsByPurpose(config, "anthropic", {"anthropic": Account(KEY, server.url)})
+        (strong,), (fast,) = models.for_purpose("code"), models.for_purpose("report")
+        replies = [await one.model.complete(ask("hello")) for one in (strong, fast)]
+    assert strong.terms.context_tokens == 1_000_000
+    assert [seen.headers.get("anthropic-beta") for seen in server.requests] == [
+        *("context-1m-2025-08-07", None)
+    ]
+    assert [reply.cost_usd for reply in replies] == [cost, Decimal("0.006")]
+    assert strong.model.max_price(ask("hello" * 2_000)) > fast.model.max_price(ask("hello" * 2_000))
+
+
+def test_a_beta_is_a_name(tmp_path: Path) -> None:
+    """Nothing that could be another header."""
+    entry = textwrap.indent(LONG.replace("context-1m-2025-08-07", '"a\\r\\nx-api-key: b"'), " " * 6)
+    path = config_file(tmp_path, LONG_FILE + entry)
+    with pytest.raises(ConfigError, match="strong: beta: .* is no name of a beta: give one of"):
+        load_models_config(path)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from juggernaut.adapters.llm.prices import Ceilings, PriceList
+from juggernaut.adapters.llm.prices import Ceilings, LongContext, PriceList
 from juggernaut.domain import limits
 from juggernaut.domain.errors import UnknownPrice
 from juggernaut.domain.exchange import Message, ToolCall, ToolResult, Usage
@@ -14,6 +15,7 @@ from tests.fakes.model_requests import ask
 CLAUDE = PriceList("anthropic", "claude-sonnet-5-5")
 NOBODY = PriceList("anthropic", "claude-nobody-0-0")
 CEILINGS = Ceilings(Decimal(3), Decimal(15))
+LONG = LongContext(200_000, Decimal(6), Decimal("22.5"), Decimal("0.6"), Decimal("7.5"))
 
 
 def test_cost_follows_the_table() -> None:
@@ -82,3 +84,23 @@ def test_an_uncounted_call_costs_its_bound() -> None:
     request = ask("hello")
     assert CLAUDE.settle(None, request) == CLAUDE.bound(request) > 0
     assert CLAUDE.settle(Usage(10, 1), request) == CLAUDE.cost(Usage(10, 1))
+
+
+def test_a_long_request_is_dearer_as_a_whole() -> None:
+    """At the step the lower prices hold; one token more, cached or not, and all are higher."""
+    own = PriceList("nobody", "unheard-of", CEILINGS, LONG)
+    assert own.cost(Usage(100_000, 1_000, 60_000, 40_000)) == Decimal("0.615")
+    for usage in (
+        Usage(100_001, 1_000, 60_000, 40_000),
+        Usage(100_000, 1_000, 60_001, 40_000),
+        Usage(100_000, 1_000, 60_000, 40_001),
+    ):
+        assert own.cost(usage).quantize(Decimal("0.0001")) == Decimal("0.9585")
+    by_table = PriceList("anthropic", "claude-sonnet-4-5")
+    usage = Usage(150_000, 1_000, 60_000, 40_000)
+    assert by_table.cost(usage) == replace(by_table, long_context=LONG).cost(usage)
+    assert own.cost(Usage(200_001)) == Decimal("1.200006")
+    with pytest.raises(UnknownPrice):
+        replace(own, ceilings=None).bound(ask("hello" * 50_000))
+    dear = replace(own, model="claude-sonnet-4-5", provider="anthropic", ceilings=None)
+    assert dear.settle(Usage(300_000), ask("x"), "claude-opus-4-1") == Decimal("4.5")
