@@ -56,6 +56,7 @@ class Settings(BaseModel):
     model: str | None = Field(None, alias="JUGGERNAUT_MODEL", pattern=r"^[a-z0-9_-]+/\S+$")
     script: Path | None = Field(None, alias="JUGGERNAUT_SCRIPT")
     record: Path | None = Field(None, alias="JUGGERNAUT_RECORD")
+    record_keep: int = Field(limits.TAPES, alias="JUGGERNAUT_RECORD_KEEP", ge=0, le=1_000_000)
     agent: str | None = Field(None, alias="JUGGERNAUT_AGENT")
     agent_path: Path | None = Field(None, alias="JUGGERNAUT_AGENT_PATH")
     repo: str | None = Field(None, alias="JUGGERNAUT_REPO")

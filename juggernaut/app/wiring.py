@@ -120,7 +120,7 @@ async def assemble(
     repo = await default_repository(local, github, settings)
     record = settings.record_folder()
     # Made before the sandbox, which hides what is there.
-    tapes = CassetteFolder(record) if record else None
+    tapes = CassetteFolder(record, settings.record_keep) if record else None
     # The sockets and keys of one command are nothing for the others that run beside it.
     agents, gates = make_folder(own / "agents"), make_folder(own / "doors")
     hidden = [*hidden_places(), agents, gates, *([record] if record else [])]

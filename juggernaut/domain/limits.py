@@ -90,6 +90,7 @@ BREAKER_PAUSE_SECONDS: Final = 30.0
 
 # Cassettes.
 TAPE_BYTES: Final = 32 * MIB  # of one attempt; what comes after is not recorded
+TAPES: Final = 1_000  # attempts whose cassettes are kept, unless an operator says otherwise
 TAPE_TEXT_CHARS: Final = 2 * MIB  # of one text: as much as a file that a tool may write
 
 # Sandboxed commands.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,3 +77,19 @@ async def test_the_newest_is_the_one_of_the_highest_fence(tmp_path: Path) -> Non
     newest = tapes.newest(task)
     assert newest is not None
     assert newest.name == NAME.format(10)
+
+
+async def test_the_oldest_go_where_a_new_one_begins(tmp_path: Path) -> None:
+    """By the time of the last line; what is no cassette stays, and 0 keeps them all."""
+    tapes, every = CassetteFolder(tmp_path, 3), CassetteFolder(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    for fence in range(1, 6):
+        await every.append(NAME.format(fence), b"{}\n")
+        os.utime(tmp_path / NAME.format(fence), (fence, fence))
+    (tmp_path / NAME.format(99)).symlink_to(tmp_path / "notes.txt")
+    await every.append(NAME.format(2), b"{}\n")
+    await tapes.append(NAME.format(5), b"{}\n")
+    assert len(list(tmp_path.glob("*.jsonl"))) == 6, "an old cassette went on"
+    await tapes.append(NAME.format(6), b"{}\n")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {NAME.format(fence) for fence in (2, 5, 6, 99)} | {"notes.txt"}

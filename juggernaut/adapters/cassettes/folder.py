@@ -1,7 +1,7 @@
 """A folder of cassettes: a file an attempt, a line an exchange.
 
 A line is written with one call, so kill -9 leaves whole lines and at most one that is cut off.
-Only this user reads them.
+Only this user reads them. Where a new one begins, the oldest go, so that a disk does not fill up.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,8 +36,8 @@ class Read:
 class CassetteFolder:
     """Writes and reads the cassettes of one folder; implements the port Cassettes."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use a folder, which is made; ConfigError when it cannot be."""
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        """Use a folder, which is made, for so many cassettes (0: for all); raises ConfigError."""
         try:
             folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
         except OSError as error:
@@ -45,10 +46,13 @@ class CassetteFolder:
                 " set JUGGERNAUT_RECORD"
             ) from None
         self._folder = folder.resolve()
+        self._keep = keep
 
     async def append(self, name: str, line: bytes) -> None:
         """Add one whole line to a cassette; raises OSError."""
-        await asyncio.to_thread(_append, self._folder / checked(name), line)
+        new = await asyncio.to_thread(_append, self._folder / checked(name), line)
+        if new and self._keep:
+            await asyncio.to_thread(self._forget)
 
     async def read(self, name: str, digest: str | None) -> Cassette:
         """Read a cassette with these contents; InvalidInput when it is not there or another one."""
@@ -64,6 +68,17 @@ class CassetteFolder:
         """Give the cassette of a task's newest attempt, if there is one."""
         found = [path for path in self._folder.glob(f"{task}-*.jsonl") if NAME.fullmatch(path.name)]
         return max(found, key=lambda path: int(path.stem.rpartition("-")[2]), default=None)
+
+    def _forget(self) -> None:
+        """Remove the cassettes that were written to the longest ago, and nothing else."""
+        written: list[tuple[int, str]] = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                        written.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+        for _, name in sorted(written)[: -self._keep]:
+            (self._folder / name).unlink(missing_ok=True)
 
 
 def checked(name: str) -> str:
@@ -95,12 +110,16 @@ def load(path: Path) -> Read:
     return Read(cassette, hashlib.sha256(raw).hexdigest())
 
 
-def _append(path: Path, line: bytes) -> None:
-    """Write with one call at the end of the file."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, OWN_FILE)
+def _append(path: Path, line: bytes) -> bool:
+    """Write with one call at the end of the file; says whether it is a new one."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        descriptor, new = os.open(path, flags), False
+    except FileNotFoundError:
+        descriptor, new = os.open(path, flags | os.O_CREAT, OWN_FILE), True
     try:
         if os.write(descriptor, line) != len(line):
             raise OSError(f"{path} took a part of a line: the disk may be full")
     finally:
         os.close(descriptor)
+    return new
