@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Final, LiteralString
@@ -20,7 +21,7 @@ from typing import Final, LiteralString
 import structlog
 
 from benchmarks import latency, load
-from benchmarks.drain import MANY_SLOTS, SLOTS, drain
+from benchmarks.drain import MANY_SLOTS, SLOTS, WARM_JOBS, drain
 from benchmarks.limit import measure_limit
 from benchmarks.plans import poll_buffers
 from benchmarks.scratch import Scratch, connected, scratch_server
@@ -31,6 +32,7 @@ from juggernaut.domain.model import WorkerId
 RUN_SECONDS: Final = 1_500.0
 DRAIN_SECONDS: Final = 6.0
 DEPTH_JOBS: Final = 300
+DEPTH_ROUNDS: Final = 9
 # What a guard costs: the statement switches it off in a scratch database, nowhere else.
 GUARDS: Final[dict[str, LiteralString]] = {
     "guard of moves": "ALTER TABLE governance_tasks DISABLE TRIGGER guard_update",
@@ -116,34 +118,55 @@ async def limit(scratch: Scratch, size: Size) -> list[Line]:
 
 
 async def depth(scratch: Scratch, size: Size) -> list[Line]:
-    """Measure each kind of worker at each depth, in buffers a poll and jobs or polls a second."""
-    lines: list[Line] = []
-    first: dict[str, float] = {}
-    for rows in size.depths:
-        async with scratch.database(f"bench_{rows}") as database:
-            await fill(scratch, database, rows)
-            for kind, types in load.KINDS.items():
-                async with open_pool(scratch.worker_url(database), size=1) as pool:
-                    store = PgStore(pool)
-                    session = await store.open_session(WorkerId(f"see-{kind}"), kind, types, {})
-                    async with pool.acquire() as worker:
-                        touched = await poll_buffers(worker, session.id, session.secret, 1)  # type: ignore[arg-type]
-                jobs = {"rare": load.RARE_ROWS // 2, "absent": 0}.get(kind, DEPTH_JOBS)
-                speed = (
-                    await rate(scratch, database, kind, jobs)
-                    if jobs
-                    else await empty_polls(scratch, database)
-                )
-                unit = "jobs/s" if jobs else "polls/s"
-                for what, value, name in (("buffers", touched, "buffers"), ("rate", speed, unit)):
-                    base = first.setdefault(f"{kind} {what}", value)
-                    lines.append(
-                        Line(
-                            f"{rows:,} pending, {kind}: {what}",
-                            *(value, name, value / base, f"{size.depths[0]:,}"),
-                        )
-                    )
-    return lines
+    """Measure each kind of worker at each depth, in buffers a poll and jobs or polls a second.
+
+    The depths take turns, so that a slow minute of the machine is one of all of them.
+    """
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    rates: dict[tuple[str, int], list[float]] = {}
+    async with AsyncExitStack() as stack:
+        places: dict[int, str] = {}
+        for rows in size.depths:
+            places[rows] = await stack.enter_async_context(scratch.database(f"bench_{rows}"))
+            await fill(scratch, places[rows], rows)
+        for kind in load.KINDS:
+            for rows, database in places.items():
+                touched = await buffers(scratch, database, kind)
+                found.setdefault((kind, "buffers"), {})[rows] = touched
+        for _ in range(DEPTH_ROUNDS):
+            for kind in load.KINDS:
+                for rows, database in places.items():
+                    speed = await depth_rate(scratch, database, kind)
+                    rates.setdefault((kind, rows), []).append(speed)
+    for (kind, rows), speeds in rates.items():
+        unit = "polls/s" if kind == "absent" else "jobs/s"
+        found.setdefault((kind, unit), {})[rows] = median(speeds)
+    first = size.depths[0]
+    return [
+        Line(f"{rows:,} pending, {kind}", value, unit, value / at[first], f"{first:,}")
+        for (kind, unit), at in found.items()
+        for rows, value in at.items()
+    ]
+
+
+async def buffers(scratch: Scratch, database: str, kind: str) -> float:
+    """Give the buffers that one poll of such a worker touches."""
+    async with open_pool(scratch.worker_url(database), size=1) as pool:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId(f"see-{kind}"), kind, load.KINDS[kind], {})
+        async with pool.acquire() as worker:
+            return await poll_buffers(worker, session.id, session.secret, 1)  # type: ignore[arg-type]
+
+
+async def depth_rate(scratch: Scratch, database: str, kind: str) -> float:
+    """Give the rate of a short drain, or of empty polls; what it takes is put in again before."""
+    if kind == "absent":
+        return await empty_polls(scratch, database)
+    if kind != "rare":
+        async with connected(scratch.url(database)) as admin:
+            taken = (DEPTH_JOBS + WARM_JOBS) * len(load.usual()) // len(load.KINDS["common"])
+            await load.load_pending(admin, taken, rare=False)
+    return await rate(scratch, database, kind, DEPTH_JOBS)
 
 
 async def empty_polls(scratch: Scratch, database: str) -> float:

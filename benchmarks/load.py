@@ -16,7 +16,7 @@ ABSENT: Final = "report"
 RARE: Final = "strategy"
 # Its evidence names a report, which a no-op does not write.
 NEEDS_A_REPORT: Final = "research"
-RARE_ROWS: Final = 200
+RARE_ROWS: Final = 5_000
 AGE: Final = 60_000
 OLD: Final = 3_600_000
 KINDS: Final = {"common": COMMON, "rare": (RARE,), "absent": (ABSENT,), "all": ALL_TYPES}
@@ -80,7 +80,11 @@ async def unguarded(admin: Connection, statement: LiteralString, *values: object
 
 async def load_pending(admin: Connection, rows: int, *, rare: bool = True, age: int = AGE) -> None:
     """Load ready tasks of the usual types; `rare` adds the rare type's rows; `age` in ms."""
-    usual = [name for name in ALL_TYPES if name not in (RARE, ABSENT, NEEDS_A_REPORT)]
-    await unguarded(admin, PENDING, rows, usual, age)
+    await unguarded(admin, PENDING, rows, usual(), age)
     if rare:
         await unguarded(admin, PENDING, RARE_ROWS, [RARE], age)
+
+
+def usual() -> list[str]:
+    """Give the types of which there are many rows."""
+    return [name for name in ALL_TYPES if name not in (RARE, ABSENT, NEEDS_A_REPORT)]
