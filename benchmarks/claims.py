@@ -101,8 +101,7 @@ async def limit(scratch: Scratch, size: Size) -> list[Line]:
     lines: list[Line] = []
     ratios: dict[int, list[float]] = {SLOTS: [], MANY_SLOTS: []}
     async with scratch.database("bench_limit") as database:
-        # Half of what is loaded is of the types that this worker does.
-        await fill(scratch, database, 2 * size.jobs * size.rounds * len(ratios) + 5_000)
+        await fill(scratch, database, enough(size.jobs, size.rounds * len(ratios)))
         for number in range(1, size.rounds + 1):
             for slots, found in ratios.items():
                 top = await measure_limit(scratch, database, size.seconds, 20_000 * size.seconds)
@@ -196,35 +195,53 @@ async def first_claim(scratch: Scratch, database: str) -> float:
 
 
 async def history(scratch: Scratch, size: Size) -> list[Line]:
-    """Measure behind finished rows that no vacuum has seen, and with blocked rows ahead.
+    """Measure behind finished rows that no vacuum has seen, and with blocked rows ahead, in turns.
 
     The first claim meets what the loading left, and is a line of its own: a swarm that finished
     these rows itself would have walked past them once a second, and not all at once.
     """
+    ahead = {"fresh": 0, "finished": size.history, "blocked": size.blocked}
     lines: list[Line] = []
-    for number in range(1, size.rounds + 1):
-        rates: dict[str, float] = {}
-        firsts: dict[str, float] = {}
-        for name in ("fresh", "finished", "blocked"):
-            async with scratch.database(f"bench_{name}") as database:
-                async with connected(scratch.url(database)) as admin:
-                    await load.grant_kinds(admin)
-                    if name == "finished":
-                        await load.load_pending(admin, size.history, rare=False, age=load.OLD)
-                        await load.unguarded(admin, load.FINISH)
-                    if name == "blocked":
-                        await load.unguarded(admin, load.BLOCKED, size.blocked, list(load.COMMON))
-                    await load.load_pending(admin, 2 * size.jobs + 2_000)
-                    await admin.execute("ANALYZE governance_tasks")
-                    await admin.execute("CHECKPOINT", timeout=300)
-                firsts[name] = await first_claim(scratch, database)
-                rates[name] = await rate(scratch, database, "common", size.jobs)
-        for name, count in (("finished", size.history), ("blocked", size.blocked)):
-            ratio = rates[name] / rates["fresh"]
-            what = f"{count:,} {name} rows ahead, round {number}"
-            lines.append(Line(f"{what}: first claim", firsts[name], "ms"))
-            lines.append(Line(what, rates[name], "jobs/s", ratio, "fresh"))
+    async with AsyncExitStack() as stack:
+        places: dict[str, str] = {}
+        for name, rows in ahead.items():
+            places[name] = await stack.enter_async_context(scratch.database(f"bench_{name}"))
+            await put_ahead(scratch, places[name], name, rows, enough(size.jobs, size.rounds))
+        for name, database in places.items():
+            took = await first_claim(scratch, database)
+            lines.append(Line(f"{ahead[name]:,} {name} rows ahead: first claim", took, "ms"))
+        for number in range(1, size.rounds + 1):
+            # Whoever is first in one round is last in the next.
+            order = list(places)[number - 1 :] + list(places)[: number - 1]
+            rates = {name: await rate(scratch, places[name], "common", size.jobs) for name in order}
+            lines += [
+                Line(
+                    f"{ahead[name]:,} {name} rows ahead, round {number}",
+                    *(speed, "jobs/s", speed / rates["fresh"], "fresh"),
+                )
+                for name, speed in rates.items()
+                if name != "fresh"
+            ]
     return lines
+
+
+async def put_ahead(scratch: Scratch, database: str, name: str, rows: int, jobs: int) -> None:
+    """Load so many finished or blocked rows, and behind them tasks to do."""
+    async with connected(scratch.url(database)) as admin:
+        await load.grant_kinds(admin)
+        if name == "finished":
+            await load.load_pending(admin, rows, rare=False, age=load.OLD)
+            await load.unguarded(admin, load.FINISH)
+        if name == "blocked":
+            await load.unguarded(admin, load.BLOCKED, rows, list(load.COMMON))
+        await load.load_pending(admin, jobs)
+        await admin.execute("ANALYZE governance_tasks")
+        await admin.execute("CHECKPOINT", timeout=300)
+
+
+def enough(jobs: int, drains: int) -> int:
+    """Give the rows to load for so many drains of the common types, which are half of them."""
+    return 2 * (jobs + WARM_JOBS) * drains + 5_000
 
 
 async def pickup(scratch: Scratch, size: Size) -> list[Line]:
@@ -256,7 +273,7 @@ async def guards(scratch: Scratch, size: Size) -> list[Line]:
         rates: dict[str, float] = {}
         for name in ("all on", *GUARDS):
             async with scratch.database("bench_guard") as database:
-                await fill(scratch, database, size.jobs + 2_000)
+                await fill(scratch, database, enough(size.jobs, 1))
                 if name in GUARDS:
                     async with connected(scratch.url(database)) as admin:
                         await admin.execute(GUARDS[name])
