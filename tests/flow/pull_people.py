@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -19,7 +20,8 @@ from tests.roles.conftest import bench
 __all__ = ["bench"]
 
 CI = "ci/build"
-LOOKS = 3
+LOOKS = 60
+LOOK_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +134,14 @@ async def waits(bench: Bench, task: UUID) -> str:
 async def woken(bench: Bench) -> str:
     """Let the duty look, and work on what it brought back; gives the last word.
 
-    A look that a slow machine cut short is repeated, as the duty does.
+    A look that found nothing yet is repeated, as the duty does.
     """
     for _ in range(LOOKS):
         if (found := await look_now(bench))["woken"]:
             break
-    assert found["woken"] == 1
+        await asyncio.sleep(LOOK_PAUSE_SECONDS)
+    watches = [dict(row) for row in await bench.rows("SELECT * FROM juggernaut.pull_watches")]
+    assert found["woken"] == 1, f"the last look: {found}; {watches}"
     return await bench.work("executor")
 
 
