@@ -22,6 +22,10 @@ __all__ = ["bench"]
 CI = "ci/build"
 LOOKS = 60
 LOOK_PAUSE_SECONDS = 0.05
+WAITING = """
+SELECT g.status, g.blocked_reason, g.error_message, w.* FROM governance_tasks g
+  LEFT JOIN juggernaut.pull_watches w ON w.task_id = g.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,7 @@ async def woken(bench: Bench) -> str:
         if (found := await look_now(bench))["woken"]:
             break
         await asyncio.sleep(LOOK_PAUSE_SECONDS)
-    watches = [dict(row) for row in await bench.rows("SELECT * FROM juggernaut.pull_watches")]
-    assert found["woken"] == 1, f"the last look: {found}; {watches}"
+    assert found["woken"] == 1, f"the last look: {found}; {await bench.rows(WAITING)}"
     return await bench.work("executor")
 
 

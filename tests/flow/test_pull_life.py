@@ -144,6 +144,8 @@ async def test_a_push_of_somebody_else_is_not_written_over(
     assert bench.origin.head(f"feature/{task}") == theirs
     await bench.approver.execute("SELECT retry_task($1)", task)
     assert await bench.work("executor") == "parked"
+    row = await bench.task(task)
+    assert row["status"] == "awaiting_merge", row["blocked_reason"]
     await people.ci(task, CI, passed=True)
     assert await woken(bench) == "completed"
     assert (await bench.facts(task))["files"] == ["slug.py"]
