@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from juggernaut.app.local_postgres.binaries import Binaries
@@ -20,6 +21,8 @@ from juggernaut.domain.errors import ConfigError
 INITDB_TIMEOUT_SECONDS = 120
 # Above every kernel's pid_max, so that no process can ever have it.
 IMPOSSIBLE_PID = 2_147_483_647
+EXEC_TRIES = 20
+EXEC_PAUSE_SECONDS = 0.005
 LOG_TAIL_LINES = 6
 LOG_TAIL_BYTES = 8192
 SETTINGS = (
@@ -166,13 +169,26 @@ def _arguments(pid: int) -> list[str]:
     """The command line of a live process; empty for a dead one or a zombie."""
     if Path("/proc/self/cmdline").exists():
         try:
-            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+            for _ in range(EXEC_TRIES):
+                # A process that is just starting its program has none for a moment.
+                told = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+                if told or _is_zombie(pid):
+                    break
+                time.sleep(EXEC_PAUSE_SECONDS)
+            return told.split("\0")
         except OSError:
             return []
     listed = subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listed.stdout.split()
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and waits for its parent; raises OSError when it is gone."""
+    return (
+        Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+    )
 
 
 def disarm_stale_pid(data_dir: Path) -> None:
