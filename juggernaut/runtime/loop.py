@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -170,6 +171,11 @@ class ClaimLoop:
 
     async def _cancel_running(self, why: str) -> None:
         """Cancel what still runs and wait until each attempt has given its task back."""
+        # First: a slot that a cancelled attempt frees must begin nothing.
+        waiting = self._hands.give_up()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limits.RELEASE_SECONDS):
+                await self._give_back(waiting, why)
         running = self._hands.running
         if not running:
             return

@@ -176,3 +176,19 @@ async def test_a_task_that_cannot_be_given_back_stops_nothing() -> None:
     bench.store.down = True
     await bench.stop(running)
     assert not bench.store.released
+
+
+async def test_a_cancelled_loop_begins_nothing_more() -> None:
+    """Its session may be lost: the slots that cancelled attempts free stay free."""
+    bench = Bench(work_seconds=0.001)
+    bench.fill(500)
+    running = asyncio.ensure_future(bench.loop.run())
+    await bench.clock.turn(0.2)
+    bench.work_seconds = 3_600.0
+    await bench.clock.turn(0.1)
+    begun = len(bench.begun)
+    running.cancel()
+    await bench.clock.turn(1)
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(bench.begun) == begun
+    assert bench.store.released
