@@ -30,14 +30,18 @@ async def once(
     *,
     look_up: Callable[[], Awaitable[Json | None]],
     perform: Callable[[], Awaitable[Json]],
+    lasts: bool = True,
 ) -> Json:
-    """Carry out an effect unless it happened already; gives its result. Raises LeaseLost."""
+    """Carry out an effect unless it happened already; gives its result. Raises LeaseLost.
+
+    One that does not last can be undone by others: though it is confirmed, it is looked up.
+    """
     store = attempt.services.store
     record = await store.intend(attempt.lease, kind, key, request)
     if record is None:
         raise LeaseLost(f"task {attempt.task.id} is not held by this attempt any more")
     faults.reach("effect.intended")
-    if record.state == "confirmed" and record.result is not None:
+    if lasts and record.state == "confirmed" and record.result is not None:
         return record.result
     result = await look_up()
     if result is None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from juggernaut.adapters.forges.git import Git
+from juggernaut.adapters.forges.workspace import GitWorkspaces
 from juggernaut.domain.limits import FIX_ROUNDS
 from tests.fakes.puppets import PuppetAgent
 from tests.flow.pull_people import CI, LocalPeople, look_now, parked, people, waits, woken
@@ -11,6 +18,15 @@ from tests.roles.conftest import bench
 __all__ = ["bench", "people"]
 
 NICER = GOOD_SLUG + "# nicer\n"
+
+
+class OneSecond(Git):
+    """A git whose clock stands: what is committed alike is one commit."""
+
+    def __init__(self) -> None:
+        """Stop the clock."""
+        super().__init__()
+        self._env |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "1800000000 +0000")
 
 
 async def test_red_checks_are_mended_on_the_same_branch(bench: Bench, people: LocalPeople) -> None:
@@ -130,10 +146,16 @@ async def test_a_base_that_went_on_is_taken_in(bench: Bench, people: LocalPeople
     assert len(agent.requests) == 1
 
 
+@pytest.mark.parametrize("git", [Git, OneSecond])
 async def test_a_push_of_somebody_else_is_not_written_over(
-    bench: Bench, people: LocalPeople
+    bench: Bench, people: LocalPeople, tmp_path: Path, git: type[Git]
 ) -> None:
-    """A person has the next step; when they give the task back it is written anew."""
+    """A person has the next step; when they give the task back it is written anew.
+
+    Also where that gives the very commit again that was pushed over.
+    """
+    workspaces = GitWorkspaces(tmp_path / "root", git())
+    bench.services = replace(bench.services, workspaces=workspaces)
     await people.protect([CI])
     task = await parked(bench)
     theirs = people.push_over(task)

@@ -137,6 +137,7 @@ async def performed(
     *,
     look_up: Callable[[], Awaitable[Json | None]],
     perform: Callable[[], Awaitable[Json]],
+    lasts: bool = True,
 ) -> Json:
     """Do it at once: no ledger, no fence, no look-up."""
     return await perform()
