@@ -84,13 +84,14 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
     async with AsyncExitStack() as stack:
         own = stack.enter_context(own_folder(data / TREES))
         pool = await stack.enter_async_context(
-            open_pool(live.worker_dsn, size=settings.pool_size, role=drop_to, pooled=pooled)
+            open_pool(live.worker_dsn, size=1 + settings.pool_size, role=drop_to, pooled=pooled)
         )
         pulse_pool = await stack.enter_async_context(
             open_pool(live.worker_dsn, size=1, role=drop_to, pooled=pooled)
         )
         github = stack.enter_context(opened(settings, live.now))
-        services = await assemble(loaded, live, data, own, PgStore(pool), PgPulls(pool), github)
+        store = PgStore(pool, pooled=pooled)
+        services = await assemble(loaded, live, data, own, store, PgPulls(pool), github)
         pulse = PgStore(pulse_pool)
         workers = tuple(
             make_worker(role, settings, services, pulse, process, len(roles), once)

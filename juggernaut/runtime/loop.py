@@ -81,6 +81,7 @@ class ClaimLoop:
             await self._sleep(backoff(self._failures))
             return True
         self._hands.take(claims)
+        await asyncio.sleep(0)  # what was claimed begins before this loop lies down again
         if len(claims) == wanted:
             self._announced = False  # hands full: that ended the request for a hint
             return True

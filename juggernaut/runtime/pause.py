@@ -19,7 +19,15 @@ async def pause(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
         return True
     if seconds <= 0:
         return False
-    return await within(clock, seconds, event.wait()) is not None
+    woken = asyncio.ensure_future(event.wait())
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({woken, timer}, return_when=asyncio.FIRST_COMPLETED)
+        return woken.done()
+    finally:
+        # Neither holds anything, so whoever is woken goes on and does not wait until they ended.
+        woken.cancel()
+        timer.cancel()
 
 
 async def within(clock: Clock, seconds: float, work: Coroutine[object, object, T]) -> T | None:

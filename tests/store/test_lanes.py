@@ -1,4 +1,4 @@
-"""A lane repeats the floor of its type and the weight of its priority, and never an old one."""
+"""A lane repeats floor and grants of its type and the weight of its priority, never old ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ WRONG = """
 SELECT count(*) FROM juggernaut.lanes l
   JOIN juggernaut.task_types y USING (task_type) JOIN juggernaut.priorities q USING (priority)
  WHERE (l.risk_floor, l.weight_seconds) <> (y.risk_floor, q.weight_seconds)
+    OR l.granted <> ARRAY(SELECT g.worker_type FROM juggernaut.grants g
+                           WHERE g.task_type = l.task_type ORDER BY 1)
 """
 RAISE_FLOOR = "UPDATE juggernaut.task_types SET risk_floor = 'critical' WHERE task_type = 'report'"
 RAISE_WEIGHT = "UPDATE juggernaut.priorities SET weight_seconds = 9999 WHERE priority = 'high'"
+GRANT = "INSERT INTO juggernaut.grants (worker_type, task_type) VALUES ('scribe', 'report')"
+MOVE = "UPDATE juggernaut.grants SET task_type = 'code' WHERE worker_type = 'scribe'"
+REVOKE = "DELETE FROM juggernaut.grants WHERE worker_type = 'scribe'"
 WAITS = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -48,9 +53,25 @@ async def test_a_new_floor_or_weight_holds_for_the_next_task(
         assert (row["risk_level"], round(row["lag"] / 1000)) == ("critical", 9999)
 
 
+async def test_a_grant_reaches_the_lanes_of_both_types(
+    database: Database, worker_login: Login
+) -> None:
+    """Given, moved to another type and taken away; a made-up grant of a lane is not taken."""
+    async with open_swarm(database, worker_login) as swarm:
+        admin = swarm.operator
+        for kind in ("report", "code"):
+            await swarm.add(task_type=kind)
+        for change in (GRANT, MOVE, REVOKE):
+            await admin.execute(change)
+            assert await admin.fetchval(WRONG) == 0, change
+        await admin.execute("UPDATE juggernaut.lanes SET granted = '{mallory}'")
+        assert await admin.fetchval(WRONG) == 0
+
+
+@pytest.mark.parametrize("statement", [RAISE_FLOOR, GRANT])
 @pytest.mark.parametrize("first", ["policy", "lane"])
-async def test_a_lane_that_is_made_while_the_floor_changes_has_the_new_one(
-    database: Database, worker_login: Login, first: str
+async def test_a_lane_that_is_made_while_its_type_changes_has_the_new_one(
+    database: Database, worker_login: Login, first: str, statement: str
 ) -> None:
     """Whichever begins first, the other waits for it."""
     async with open_swarm(database, worker_login) as swarm:
@@ -64,8 +85,8 @@ async def test_a_lane_that_is_made_while_the_floor_changes_has_the_new_one(
             )
 
         async def change(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-            """Raise the floor."""
-            await connection.execute(RAISE_FLOOR)
+            """Raise the floor, or grant."""
+            await connection.execute(statement)
 
         one, other = (change, add) if first == "policy" else (add, change)
         held = policy.transaction()

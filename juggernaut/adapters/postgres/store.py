@@ -12,6 +12,7 @@ import asyncpg
 
 from juggernaut.adapters.postgres import records
 from juggernaut.adapters.postgres.completer import Completer
+from juggernaut.adapters.postgres.fetcher import Fetcher
 from juggernaut.adapters.postgres.store_life import PgLife
 from juggernaut.domain.errors import LawRefused
 from juggernaut.domain.exchange import Terms
@@ -43,9 +44,13 @@ RECALL_CHARS = 4_000
 class PgStore(PgLife):
     """Everything that PostgreSQL does for the lifecycle."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        """Use a pool that somebody else closes; its login is a worker's."""
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, pooled: bool = False) -> None:
+        """Use a pool that somebody else closes; its login is a worker's.
+
+        pooled: the address is a PgBouncer's in transaction mode.
+        """
         super().__init__(pool)
+        self._fetcher = Fetcher(pool, prepares=not pooled)
         self._completer = Completer(pool)
 
     # Fleet ------------------------------------------------------------------------------------
@@ -87,7 +92,7 @@ class PgStore(PgLife):
         """Claim up to `slots` tasks, the most urgent first."""
         sent = time.monotonic()
         try:
-            rows = await self._rows("claim_tasks", session.id, session.secret, slots)
+            rows = await self._fetcher.claim(session.id, session.secret, slots)
         except LawRefused as error:
             if isinstance(error.__cause__, asyncpg.UniqueViolationError):
                 return ()  # another claimer took the same concurrency_key in this moment

@@ -16,7 +16,8 @@ from juggernaut.domain.limits import EFFECT_LOCK_SECONDS
 from juggernaut.domain.model import Decision, Json, Learning, Lease, Sha, TaskId
 from juggernaut.domain.pull_steps import PullState
 
-LOCKED_SHARE: Final = 2  # of the pool, at most one in so many connections waits on a forge
+# At most one in so many connections waits on a forge; the one that claims is not counted.
+LOCKED_SHARE: Final = 2
 
 
 class PgLife:
@@ -25,7 +26,7 @@ class PgLife:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         """Use a pool that somebody else closes."""
         self._pool = pool
-        self._locks = asyncio.Semaphore(max(1, pool.get_max_size() // LOCKED_SHARE))
+        self._locks = asyncio.Semaphore(max(1, (pool.get_max_size() - 1) // LOCKED_SHARE))
 
     async def _rows(self, name: str, *values: object) -> Sequence[asyncpg.Record]:
         """Run the statement of sql/<name>.sql."""
