@@ -28,6 +28,15 @@ WAYS_OUT = ("expired", "closed", "lease_over", "cancelled", "swept", "taken over
 STOPPED = trials(2, 200)
 AT = ("complete.sent", "claim.got", "plan.recorded")  # what a command task passes
 WAIT_SECONDS = 40.0
+# What is known of a worker that did not do what was expected of it.
+STORY = (
+    "SELECT id, status, fence, attempts, due_at, error_message, blocked_reason, assigned_worker"
+    " FROM governance_tasks WHERE completed_at IS NULL AND $1 <> ''",
+    "SELECT clock_timestamp() AS now, * FROM juggernaut.sessions WHERE worker_id = $1",
+    "SELECT a.* FROM juggernaut.attempts a WHERE a.worker_id = $1",
+    "SELECT l.created_at, l.action, l.message, l.metadata FROM execution_logs l"
+    " WHERE l.worker_id = $1 ORDER BY l.created_at",
+)
 
 
 async def lose(scene: Scene, claim: Claim, how: str) -> None:
@@ -134,9 +143,17 @@ class Zombie:
         """Wait until the database says so."""
         end = time.monotonic() + WAIT_SECONDS
         while not await self.scene.operator.fetchval(query, *values):
-            assert time.monotonic() < end, f"{self.name}: never true: {query}"
+            if time.monotonic() > end:
+                pytest.fail(f"{self.name}: never true: {query}\n{await self.story()}")
             assert self.process.returncode is None, f"{self.name} ended by itself"
             await asyncio.sleep(0.05)
+
+    async def story(self) -> str:
+        """Tell what became of the tasks that are open, and of this worker's sessions."""
+        found: list[object] = [f"stopped: {self.stopped()}"]
+        for query in STORY:
+            found += [dict(row) for row in await self.scene.operator.fetch(query, self.name)]
+        return "\n".join(str(line) for line in found)
 
     def stopped(self) -> bool:
         """Ask the system whether the process is stopped."""
