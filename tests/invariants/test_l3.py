@@ -118,16 +118,19 @@ class Game:
     legal: set[tuple[str, str]] = field(default_factory=set)
 
     async def begin(self) -> None:
-        """Clear what other examples left to claim, and add tasks of each risk."""
+        """Clear what other examples left to claim, and add tasks of each risk.
+
+        The first one goes first: five tasks added within a millisecond are claimed in any order.
+        """
         await self.scene.operator.execute(
             "UPDATE governance_tasks SET status = 'cancelled'"
             " WHERE status NOT IN ('completed', 'failed', 'rejected', 'cancelled')"
         )
         self.leases.clear()
         add = self.scene.swarm.add
-        self.tasks = [
-            await add(risk_level=risk, max_attempts=2) for risk in ("low", "high", "critical")
-        ]
+        self.tasks = [await add(priority="critical", max_attempts=2)]
+        for risk in ("high", "critical"):
+            self.tasks.append(await add(risk_level=risk, max_attempts=2))
         self.tasks.append(await add(task_type="code", max_attempts=2))
         self.tasks.append(await add(depends_on=[self.tasks[LOW]]))
         self.before = await self.look()
