@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 
 from juggernaut.adapters.llm.factory import ModelSpec, build_adapter
 from juggernaut.adapters.postgres.pool import open_pool
+from juggernaut.adapters.postgres.queries import UNREACHABLE
 from juggernaut.app import opaque
 from juggernaut.app.cli import run
 from juggernaut.app.github import opened
@@ -186,8 +188,10 @@ async def test_a_database_password_is_replaced(
 
 
 async def again(pool: asyncpg.Pool[asyncpg.Record]) -> object:
-    """Ask who we are; the first answer may be that the connection is gone."""
-    try:
-        return await pool.fetchval("SELECT session_user::text")
-    except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError):
-        return await pool.fetchval("SELECT session_user::text")
+    """Ask who we are; the first answers may be that the connection is gone, in any of its words."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await pool.fetchval("SELECT session_user::text")
+            except UNREACHABLE:
+                await asyncio.sleep(0.05)
