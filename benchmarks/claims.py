@@ -77,12 +77,17 @@ class Size:
     history: int
     blocked: int
     seconds: int
-    pickups: int
+    pickups: tuple[int, ...]
 
 
-# A p99 of 300 would be three waits.
-FULL: Final = Size(3, 3_000, (1_000, 100_000, 1_000_000), 1_000_000, 100_000, 5, 1_000)
-QUICK: Final = Size(3, 1_000, (1_000, 50_000), 50_000, 20_000, 2, 60)
+# How far apart tasks come to an idle worker: asleep for long, or hardly done with the one before.
+PACES: Final[dict[str, latency.Pause]] = {
+    "100 ms apart": (0.05, 0.15),
+    "8 ms apart": (0.004, 0.012),
+}
+# A p99 of 300 would be three waits; the three rounds of a pace are also looked at as one.
+FULL: Final = Size(3, 3_000, (1_000, 100_000, 1_000_000), 1_000_000, 100_000, 5, (300, 1_000))
+QUICK: Final = Size(3, 1_000, (1_000, 50_000), 50_000, 20_000, 2, (60, 60))
 
 
 async def fill(scratch: Scratch, database: str, rows: int) -> None:
@@ -256,22 +261,29 @@ async def pickup(scratch: Scratch, size: Size) -> list[Line]:
     async with scratch.database("bench_idle") as database:
         async with connected(scratch.url(database)) as admin:
             await load.grant_kinds(admin)
-        found: dict[str, list[float]] = {}
-        for number in range(1, size.rounds + 1):
-            bare = await latency.bare_idle(scratch, database, size.pickups)
-            ours = await latency.ours_idle(scratch, database, size.pickups)
-            for name, low, value in zip(("p50", "p99"), bare, ours, strict=True):
-                lines.append(Line(f"pick-up {name}, bare listener, round {number}", low, "ms"))
-                what = f"pick-up {name}, ours, round {number}"
-                lines.append(Line(what, value, "ms", value / low, "bare"))
-                found.setdefault(name, []).append(value / low)
+        for (pace, pause), jobs in zip(PACES.items(), size.pickups, strict=True):
+            every: tuple[list[float], list[float]] = ([], [])
+            for number in range(1, size.rounds + 1):
+                bare = await latency.bare_idle(scratch, database, jobs, pause)
+                ours = await latency.ours_idle(scratch, database, jobs, pause)
+                for waits, found in zip(every, (bare, ours), strict=True):
+                    waits += found
+                lines += pickup_lines(f"{pace}, round {number}", bare, ours)
+            lines += pickup_lines(f"{pace}, all rounds", *every)
         rates = await latency.enqueue(scratch, database, size.seconds)
-    for name, ratios in found.items():
-        middle = median(ratios)
-        lines.append(Line(f"pick-up {name}, median", middle, "x", middle, "bare"))
     for name, value in rates.items():
         plain = rates["plain bulk" if "bulk" in name else "plain single"]
         lines.append(Line(f"enqueue, {name}", value, "rows/s", value / plain, "plain"))
+    return lines
+
+
+def pickup_lines(when: str, bare: list[float], ours: list[float]) -> list[Line]:
+    """Set the waits of the worker beside those of the bare listener."""
+    lines: list[Line] = []
+    sides = zip(latency.quantiles(bare), latency.quantiles(ours), strict=True)
+    for name, (low, value) in zip(("p50", "p99"), sides, strict=True):
+        lines.append(Line(f"pick-up {name}, bare, {when}", low, "ms"))
+        lines.append(Line(f"pick-up {name}, ours, {when}", value, "ms", value / low, "bare"))
     return lines
 
 

@@ -23,7 +23,7 @@ from juggernaut.domain.model import Claim, Completion, Evidence, WorkerId
 from juggernaut.runtime.heartbeat import Progress
 from juggernaut.runtime.loop import ClaimLoop
 
-PAUSE_SECONDS: Final = (0.004, 0.012)
+Pause = tuple[float, float]  # seconds between a pick-up and the next task, drawn evenly
 SETTLE_SECONDS: Final = 0.3
 WAIT_SECONDS: Final = 10.0
 ADD: LiteralString = (
@@ -77,7 +77,9 @@ class Stopwatch:
         self.waits.append((time.perf_counter() - self.sent[task]) * 1000)
         self.seen.set()
 
-    async def feed(self, admin: asyncpg.Connection[asyncpg.Record], add: str, jobs: int) -> None:
+    async def feed(
+        self, admin: asyncpg.Connection[asyncpg.Record], add: str, jobs: int, pause: Pause
+    ) -> None:
         """Put tasks in, one at a time, each when the one before was picked up."""
         for _ in range(jobs):
             task = UUID(int=random.getrandbits(128), version=4)  # noqa: S311 - a name, no secret
@@ -87,16 +89,17 @@ class Stopwatch:
             await prepared.fetch(task)
             self.sent[task] = time.perf_counter() if not self.seen.is_set() else self.sent[task]
             await asyncio.wait_for(self.seen.wait(), WAIT_SECONDS)
-            await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - pacing
-
-    def quantiles(self) -> tuple[float, float]:
-        """Give p50 and p99 in milliseconds from commit to pick-up."""
-        parts = statistics.quantiles(self.waits, n=100)
-        return parts[49], parts[98]
+            await asyncio.sleep(random.uniform(*pause))  # noqa: S311 - pacing
 
 
-async def ours_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, float]:
-    """Measure an idle worker of ours: listener, claim loop, real store."""
+def quantiles(waits: list[float]) -> tuple[float, float]:
+    """Give p50 and p99 of waits from commit to pick-up, in their unit."""
+    parts = statistics.quantiles(waits, n=100)
+    return parts[49], parts[98]
+
+
+async def ours_idle(scratch: Scratch, database: str, jobs: int, pause: Pause) -> list[float]:
+    """Measure an idle worker of ours (listener, claim loop, real store): milliseconds of waits."""
     watch, stopping, wake = Stopwatch(), asyncio.Event(), asyncio.Event()
     async with open_pool(scratch.worker_url(database), size=4) as pool:
         store = PgStore(pool)
@@ -127,18 +130,18 @@ async def ours_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
         running = [asyncio.create_task(loop.run()), asyncio.create_task(listener.run())]
         await asyncio.sleep(SETTLE_SECONDS)
         async with connected(scratch.url(database)) as admin:
-            await watch.feed(admin, ADD, jobs)
+            await watch.feed(admin, ADD, jobs, pause)
         stopping.set()
         wake.set()
         await running[0]
         running[1].cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await store.close_session(session)
-    return watch.quantiles()
+    return watch.waits
 
 
-async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, float]:
-    """Measure the least: one LISTEN connection that wakes one loop."""
+async def bare_idle(scratch: Scratch, database: str, jobs: int, pause: Pause) -> list[float]:
+    """Measure the least, one LISTEN connection that wakes one loop: milliseconds of waits."""
     watch, wake = Stopwatch(), asyncio.Event()
     async with connected(scratch.url(database)) as admin, connected(scratch.url(database)) as ear:
         await admin.execute(BARE_TABLE)
@@ -154,10 +157,10 @@ async def bare_idle(scratch: Scratch, database: str, jobs: int) -> tuple[float, 
                         watch.got(row["id"])
 
         worker = asyncio.create_task(work())
-        await watch.feed(admin, BARE_ADD, jobs)
+        await watch.feed(admin, BARE_ADD, jobs, pause)
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
-    return watch.quantiles()
+    return watch.waits
 
 
 async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, float]:
