@@ -25,16 +25,22 @@ CREATE FUNCTION juggernaut.share_grants() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 DECLARE
-  v_types text[] := ARRAY(SELECT DISTINCT y FROM unnest(ARRAY[CASE WHEN TG_OP <> 'INSERT' THEN OLD.task_type END,
-                                                              CASE WHEN TG_OP <> 'DELETE' THEN NEW.task_type END]) y WHERE y IS NOT NULL ORDER BY 1);
+  v_types text[];
 BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    v_types := ARRAY(SELECT y.task_type FROM juggernaut.task_types y);
+  ELSE
+    v_types := ARRAY[CASE WHEN TG_OP <> 'INSERT' THEN OLD.task_type END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.task_type END];
+  END IF;
   PERFORM FROM juggernaut.task_types y WHERE y.task_type = ANY (v_types) ORDER BY y.task_type FOR NO KEY UPDATE;
   UPDATE juggernaut.lanes l SET granted = l.granted WHERE l.task_type = ANY (v_types); -- fill_lane looks it up
   RETURN NULL;
 END
 $$;
 CREATE TRIGGER share_grants AFTER INSERT OR DELETE OR UPDATE ON juggernaut.grants FOR EACH ROW EXECUTE FUNCTION juggernaut.share_grants();
+CREATE TRIGGER share_no_grants AFTER TRUNCATE ON juggernaut.grants FOR EACH STATEMENT EXECUTE FUNCTION juggernaut.share_grants();
 ALTER TABLE juggernaut.grants ENABLE ALWAYS TRIGGER share_grants;
+ALTER TABLE juggernaut.grants ENABLE ALWAYS TRIGGER share_no_grants;
 
 -- A session repeats what its worker said that it can do, and nothing once another start of that
 -- worker took its place.
@@ -48,14 +54,16 @@ CREATE FUNCTION juggernaut.share_handles() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 BEGIN
-  IF TG_OP = 'UPDATE' AND OLD.instance_id IS DISTINCT FROM NEW.instance_id THEN
+  IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR (OLD.instance_id, OLD.worker_id) IS DISTINCT FROM (NEW.instance_id, NEW.worker_id)) THEN
     UPDATE juggernaut.sessions SET handles = '{}' WHERE id = OLD.instance_id;
   END IF;
-  UPDATE juggernaut.sessions SET handles = juggernaut.handles_of(NEW.capabilities) WHERE id = NEW.instance_id;
+  IF TG_OP <> 'DELETE' THEN
+    UPDATE juggernaut.sessions SET handles = juggernaut.handles_of(NEW.capabilities) WHERE id = NEW.instance_id AND worker_id = NEW.worker_id;
+  END IF;
   RETURN NULL;
 END
 $$;
-CREATE TRIGGER share_handles AFTER INSERT OR UPDATE OF worker_id, instance_id, capabilities ON public.worker_registry
+CREATE TRIGGER share_handles AFTER INSERT OR DELETE OR UPDATE OF worker_id, instance_id, capabilities ON public.worker_registry
   FOR EACH ROW EXECUTE FUNCTION juggernaut.share_handles();
 ALTER TABLE public.worker_registry ENABLE ALWAYS TRIGGER share_handles;
 
@@ -68,7 +76,9 @@ DECLARE
   v_secret uuid := gen_random_uuid();
 BEGIN
   -- In the order of a heartbeat: the session before the registry, whose trigger ends the earlier start.
-  PERFORM FROM juggernaut.sessions s JOIN public.worker_registry w ON w.instance_id = s.id WHERE w.worker_id = p_worker FOR NO KEY UPDATE OF s;
+  -- Only one's own: a stranger's is refused below, and its heartbeat must not wait for that.
+  PERFORM FROM juggernaut.sessions s JOIN public.worker_registry w ON w.instance_id = s.id
+    WHERE w.worker_id = p_worker AND w.login = juggernaut.acting() AND s.login = juggernaut.acting() FOR NO KEY UPDATE OF s;
   INSERT INTO juggernaut.sessions (id, worker_id, worker_type, login, secret_hash, expires_at)
     VALUES (v_session, p_worker, p_type, juggernaut.acting(), juggernaut.hash(v_secret), clock_timestamp() + juggernaut.seconds('session_seconds'));
   INSERT INTO public.worker_registry (worker_id, worker_type, status, capabilities, version, host, pid, instance_id, metadata)
@@ -86,6 +96,17 @@ ALTER TABLE juggernaut.attempts DROP CONSTRAINT attempts_ended_as_check; -- only
 DROP INDEX juggernaut.attempts_ended;
 CREATE INDEX attempts_ended ON juggernaut.attempts (ended_at) WHERE ended_at IS NOT NULL;
 
+-- A snapshot of before does not know what was revoked, paused or ended since.
+CREATE FUNCTION juggernaut.refuse_old_snapshot() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
+AS $$
+BEGIN
+  PERFORM juggernaut.refuse('JG001', format('at %s a transaction may look, and not write: it would decide by what was', current_setting('transaction_isolation')),
+                            'BEGIN ISOLATION LEVEL READ COMMITTED');
+END
+$$;
+REVOKE ALL ON FUNCTION juggernaut.refuse_old_snapshot() FROM PUBLIC;
+
 -- The line that claims a task: of the types that an operator granted to this kind of worker, and
 -- that it has a handler for (its capabilities; they widen nothing). The index walk is per lane with
 -- the lock inside, so it is as short with a million pending rows as with ten; SKIP LOCKED lets
@@ -102,6 +123,10 @@ DECLARE
   v_now timestamptz := clock_timestamp();
   v_taken integer := 0;
 BEGIN
+  IF p_slots IS NULL OR p_slots < 1 OR current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+    PERFORM juggernaut.refuse('JG001', 'a claim asks for at least one task') WHERE p_slots IS NULL OR p_slots < 1;
+    PERFORM juggernaut.refuse_old_snapshot();
+  END IF;
   FOR look IN 1 .. 2 LOOP
     SELECT x.id, x.worker_id, x.login, x.waiting, l.lanes, l.floors, l.walked, p.paused,
            (SELECT make_interval(secs => y.value::float8) FROM juggernaut.thresholds y WHERE y.name = 'timeout_grace_seconds') AS grace
@@ -233,7 +258,7 @@ DECLARE
   v_judged boolean;
   v_taught boolean;
 BEGIN
-  IF (SELECT count(*) <> count(DISTINCT x.value ->> 'task') FROM jsonb_array_elements(p_items) x) THEN
+  IF (SELECT count(*) <> count(DISTINCT (x.value ->> 'task')::uuid) FROM jsonb_array_elements(p_items) x) THEN
     PERFORM juggernaut.refuse('JG001', 'a task stands twice in one batch');
   END IF;
   SELECT array_agg(h.id), array_agg(h.place), array_agg(h.try), bool_or(h.judged), bool_or(h.taught)
@@ -366,8 +391,9 @@ CREATE FUNCTION juggernaut.wake_up() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 BEGIN
-  -- A hint: polling is the truth. What is said twice in a transaction is sent once.
-  IF EXISTS (SELECT FROM juggernaut.sessions s WHERE s.waiting AND s.closed_at IS NULL) THEN
+  -- A hint: polling is the truth. What is said twice in a transaction is sent once. A queue that a listener
+  -- lets fill up must not refuse the work that is announced in it.
+  IF EXISTS (SELECT FROM juggernaut.sessions s WHERE s.waiting AND s.closed_at IS NULL) AND pg_notification_queue_usage() < 0.5 THEN
     PERFORM pg_notify('juggernaut_work', NEW.task_type);
   END IF;
   RETURN NULL;
@@ -459,6 +485,6 @@ CREATE OR REPLACE VIEW public.law_violations AS
       OR l.granted <> ARRAY(SELECT g.worker_type FROM juggernaut.grants g WHERE g.task_type = l.task_type ORDER BY 1)
   UNION ALL
   SELECT 'a session can do more than its worker says', NULL, format('session %s of %s', s.id, s.worker_id)
-    FROM juggernaut.sessions s JOIN public.worker_registry w USING (worker_id)
+    FROM juggernaut.sessions s LEFT JOIN public.worker_registry w USING (worker_id)
    WHERE s.closed_at IS NULL AND s.handles <> '{}'
      AND (w.instance_id IS DISTINCT FROM s.id OR NOT w.capabilities @> to_jsonb(s.handles));

@@ -20,6 +20,9 @@ from tests.fixtures_postgres import Database, Login
 
 TASKS = 200 if os.environ.get("JUGGERNAUT_TRIALS") == "full" else 40
 KILL_AFTER = TASKS // 4
+HELD_BY_ONE = (
+    "SELECT true FROM juggernaut.attempts WHERE worker_id = 'one' AND ended_at IS NULL LIMIT 1"
+)
 OTHERS = "orchestrator,watchdog,analyst,strategist"
 # A dead session is noticed after this many seconds; the default of a minute is for real life.
 QUICK = {
@@ -100,6 +103,10 @@ async def test_kill_9_of_one_of_two_executors(
                 )
             )
         await until_completed(connection, KILL_AFTER, 120)
+        for _ in range(6_000):
+            if await connection.fetchval(HELD_BY_ONE):
+                break
+            await asyncio.sleep(0.01)
         processes[0].kill()
         await until_completed(connection, TASKS, 200)
     finally:

@@ -46,6 +46,7 @@ def task(key: str, **more: object) -> Turn:
 DONE = used("finish", summary="Fixed. All tests pass, the pull request is merged.")
 LOOK = used("read", path="slugs/text.py")
 # Title of a code task -> what the model does, and what the task says in the end.
+ENDED = "SELECT true FROM juggernaut.attempts WHERE task_id = $1 AND ended_at IS NOT NULL"
 CODE: dict[str, tuple[list[Turn], str]] = {
     "claims in words": ([said("Done! All tests pass.")] * 2, "claimed success without using"),
     "claims by finishing": ([DONE] * 2, "claimed success without using"),
@@ -143,7 +144,10 @@ async def test_a_failure_with_attempts_left_waits_for_the_next_one(swarm: Swarm)
     task_id = await swarm.add("code", title, repo=str(repository), max_attempts=3, payload=test)
     script = write_script(swarm.folder / "hostile.yaml")
     async with swarm.workers("executor", JUGGERNAUT_SCRIPT=str(script), LOG_LEVEL="error"):
-        await swarm.ended([task_id], 20, among=("in_progress",))
+        for _ in range(600):
+            if await swarm.operator.fetchval(ENDED, task_id):
+                break
+            await asyncio.sleep(0.05)
         (row,) = await swarm.ended([task_id], 20, among=("pending", "failed"))
     assert (row["status"], row["attempts"]) == ("pending", 1)
     assert CODE[title][1] in row["error_message"]

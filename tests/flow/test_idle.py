@@ -24,6 +24,7 @@ __all__ = ["swarm"]
 
 WINDOW_SECONDS = 60.0 if os.environ.get("JUGGERNAUT_TRIALS") == "full" else 15.0
 QUERIES_PER_SECOND = 1.0
+TOGETHER = 3  # duties come with jitter: in a short window a few of them meet
 RESIDENT_KIB = 120 * 1024
 VERSION_SECONDS = 0.3
 VERSION_TRIALS = 5
@@ -74,7 +75,9 @@ async def test_an_idle_executor_asks_no_model_and_hardly_the_database(
             queries, seconds = await count(outside, name) - before, time.monotonic() - began
         assert server.requests == []
     assert await swarm.operator.fetchval("SELECT count(*) FROM juggernaut.model_calls") == 0
-    assert 0 < queries <= seconds * QUERIES_PER_SECOND, f"{queries} queries in {seconds:.1f} s"
+    assert 0 < queries <= seconds * QUERIES_PER_SECOND + TOGETHER, (
+        f"{queries} queries in {seconds:.1f} s"
+    )
 
 
 @pytest.mark.slow

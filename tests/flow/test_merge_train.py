@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from juggernaut.domain.agents import Capabilities, Tell, silent
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.ports import Asker, Sandbox
@@ -70,6 +72,7 @@ async def settled(bench: Bench, people: LocalPeople, tasks: Sequence[UUID], roun
             await bench.attempt("executor", found)
 
 
+@pytest.mark.timeout(60)
 async def test_three_tasks_of_one_file_merge_one_after_the_other(
     bench: Bench, people: LocalPeople
 ) -> None:
@@ -158,11 +161,12 @@ async def test_tasks_with_the_same_files_do_not_start_together(
     bench: Bench, people: LocalPeople
 ) -> None:
     """The second is put off, uncounted, and says for whom; a task of other files goes on."""
+    # Tasks of one millisecond and one priority are claimed in any order.
     first = await bench.add_task(
-        "code", acceptance_criteria=CRITERIA, payload={"files": ["slug.py"]}
+        "code", acceptance_criteria=CRITERIA, payload={"files": ["slug.py"]}, priority="critical"
     )
     second = await bench.add_task(
-        "code", acceptance_criteria=CRITERIA, payload={"files": ["slug*"]}
+        "code", acceptance_criteria=CRITERIA, payload={"files": ["slug*"]}, priority="high"
     )
     other = await bench.add_task(
         "code", acceptance_criteria=CRITERIA, payload={"files": ["docs/**"]}

@@ -242,6 +242,7 @@ async def test_mutant_of_the_diff(
         await diff_bytes(bench, tmp_path)
 
 
+@pytest.mark.timeout(60)
 async def test_mutant_of_the_clock(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

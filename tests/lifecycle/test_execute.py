@@ -44,10 +44,14 @@ class Actor:
 
 
 async def run(
-    bench: Bench, act: Callable[[Attempt], Awaitable[Completion]], *, stopping: bool = False
+    bench: Bench,
+    act: Callable[[Attempt], Awaitable[Completion]],
+    *,
+    stopping: bool = False,
+    seconds: int = 60,
 ) -> str:
     """Add a command task, claim it and let an actor do it; gives the last word."""
-    await bench.add_task("command", max_attempts=2, timeout_seconds=1)
+    await bench.add_task("command", max_attempts=2, timeout_seconds=seconds)
     found = await bench.claim("executor")
     assert found is not None
     return await run_attempt(bench.services, Actor(act), found, lambda: stopping)
@@ -154,7 +158,7 @@ async def test_out_of_time(bench: Bench) -> None:
         finally:
             stopped.set()
 
-    assert await run(bench, act) == "retry"
+    assert await run(bench, act, seconds=1) == "retry"
     assert stopped.is_set()
     row = (await bench.rows("SELECT error_code FROM juggernaut.attempts"))[0]
     assert row["error_code"] == "timeout"

@@ -74,6 +74,26 @@ async def test_what_the_registry_says_a_worker_can_do_counts(swarm: Swarm) -> No
         assert await types_of(swarm, session) == can, said
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "DELETE FROM worker_registry WHERE worker_id = 'w1'",
+        "UPDATE worker_registry SET worker_id = 'w2' WHERE worker_id = 'w1'",
+        "TRUNCATE juggernaut.grants",
+    ],
+)
+async def test_what_an_operator_takes_away_whole_is_claimed_no_more(
+    swarm: Swarm, gone: str
+) -> None:
+    """The worker's row, its name, or every grant at once; and the law has nothing to report."""
+    session = await swarm.worker()
+    await swarm.add()
+    assert await types_of(swarm, session) == {"command"}
+    await swarm.operator.execute(gone)
+    assert await types_of(swarm, session) == set()
+    assert await swarm.operator.fetch("SELECT * FROM law_violations") == []
+
+
 async def test_an_earlier_start_of_a_worker_claims_nothing(swarm: Swarm) -> None:
     """The newest start of a name has its tasks; the one before it is open, and idle for good."""
     before = await swarm.worker()

@@ -71,10 +71,10 @@ async def test_what_tasks_name_is_not_removed(
             await swarm.operator.execute(statement)
 
 
-# The fiftieths of a second of the next two seconds, as the hint counts them.
+# The fiftieths of a second of the next twenty seconds, as the hint counts them.
 MOMENTS = (
     "SELECT (((extract(epoch FROM clock_timestamp()) * 50)::bigint + n)::bit(31)::integer)"
-    " FROM generate_series(-1, 100) n"
+    " FROM generate_series(-1, 1000) n"
 )
 
 
