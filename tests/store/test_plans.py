@@ -20,6 +20,7 @@ FULL = os.environ.get("JUGGERNAUT_TRIALS") == "full"
 SMALL = 1_000
 DEEP = 1_000_000 if FULL else 100_000
 ALLOWED_GROWTH = 1.2
+TRIES = 4
 BAD_PLANS = ("hashjoin", "mergejoin", "sort", "material", "indexscan", "nestloop")
 
 pytestmark = pytest.mark.timeout(300 if FULL else 60)
@@ -118,8 +119,12 @@ async def test_behind_finished_rows_the_floor_of_a_lane_is_used(bench: Bench) ->
     await load.load_pending(operator, SMALL, rare=False)
     session = bench.sessions["common"]
     async with bench.swarm.pool.acquire() as worker:
-        first = await poll_buffers(worker, session.id, session.secret, 1, warm=1)  # type: ignore[arg-type]
-        await bench.swarm.store.claim(session, 10)
-        after = await poll_buffers(worker, session.id, session.secret, 1, warm=1)  # type: ignore[arg-type]
+        # The first poll of a connection pays for its plans, so the second one counts.
+        first = await poll_buffers(worker, session.id, session.secret, 1, warm=2)  # type: ignore[arg-type]
+        for _ in range(TRIES):  # a floor counts for a second, and the machine may take longer
+            await bench.swarm.store.claim(session, 10)
+            after = await poll_buffers(worker, session.id, session.secret, 1, warm=1)  # type: ignore[arg-type]
+            if after * 5 < first:
+                break
     await holder.execute("ROLLBACK")
-    assert after * 2 < first, (first, after)
+    assert after * 5 < first, (first, after)
