@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from juggernaut.app.setting_sources import Loaded
 
 PYTHON_LEAST: Final = (3, 11)
-GIT_LEAST: Final = (2, 31)
 POSTGRES_LEAST: Final = 15
 POSTGRES_MOST: Final = 18
 VERSION_FACTOR: Final = 10_000
@@ -79,21 +78,22 @@ def check_python() -> Finding:
 
 def check_git() -> Finding:
     """Say whether git is there and new enough."""
+    from juggernaut.adapters.forges.git import OLDEST_GIT, REMEDY
+
     program = shutil.which("git")
-    remedy = "install git 2.31 or newer"
     if program is None:
-        return Finding("git", "fail", "not on PATH", remedy)
+        return Finding("git", "fail", "not on PATH", REMEDY)
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=GIT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("git", "fail", str(error), remedy)
+        return Finding("git", "fail", str(error), REMEDY)
     text = answer.stdout.strip()
     numbers = [part for part in text.split() if part[:1].isdigit()]
     pair = tuple(int(part) for part in numbers[0].split(".")[:2]) if numbers else (0, 0)
-    good = answer.returncode == 0 and pair >= GIT_LEAST
-    return Finding("git", "ok" if good else "fail", text[:80], "" if good else remedy)
+    good = answer.returncode == 0 and pair >= OLDEST_GIT
+    return Finding("git", "ok" if good else "fail", text[:80], "" if good else REMEDY)
 
 
 def check_migrations(loaded: Loaded) -> Finding:
@@ -115,10 +115,12 @@ def check_roles(loaded: Loaded) -> Finding:
 
 
 def check_models(loaded: Loaded) -> Finding:
-    """Say which model would be used."""
+    """Say which model would be used, built as `run` builds it; raises ConfigError as that does."""
     from juggernaut.adapters.llm.factory import load_models_config
+    from juggernaut.app.wiring import build_models
 
     load_models_config(loaded.resources.config / "models.yaml")
+    build_models(loaded, lambda: loaded.settings)
     choice = loaded.settings.model_choice()
     if choice is None:
         return Finding(

@@ -38,11 +38,16 @@ async def check_github(
 
 
 async def repositories(settings: Settings) -> list[str]:
-    """Give the repositories of open and recent tasks; none when the database does not tell."""
+    """Give the repositories of open and recent tasks; none when the database does not tell.
+
+    The login of the workers may read them too: it asks where no operator's address is known.
+    """
     from juggernaut.adapters.postgres.board import open_board
 
     try:
-        async with open_board(settings.operator_dsn()) as board:
+        known = settings.database_url is not None
+        dsn = settings.operator_dsn() if known else settings.worker_dsn()
+        async with open_board(dsn) as board:
             rows = await board.rows("list_repositories", DOCTOR_DAYS, DOCTOR_REPOSITORIES)
     except JuggernautError:
         return []  # what is wrong with the database is a finding of its own

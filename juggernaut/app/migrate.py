@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS juggernaut.migrations (
     fingerprint jsonb
 )
 """
+LOGIN: LiteralString = "SELECT session_user::text"
 LEDGER_EXISTS: LiteralString = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_class c
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -78,6 +79,8 @@ LOST = (
     asyncpg.InterfaceError,
     ConnectionError,
 )
+NOT_ALLOWED = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
+OPERATORS = "use the operator's DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,11 @@ async def migrate(dsn: str, folder: Path) -> MigrationReport:
     """Apply what is missing; any number of processes may call this at once, twice is a no-op.
 
     `dsn` must reach PostgreSQL directly or through a session pool (the lock belongs to a session).
-    Raises SchemaDrift, before anything is changed, when the database is not what the files made.
+    Raises SchemaDrift, before anything is changed, when the database is not what the files made,
+    and ConfigError for a login that may not migrate.
     """
     migrations = load_migrations(folder)
-    async with _connected(dsn) as connection:
+    async with _connected(dsn) as connection, _as_operator(connection):
         await connection.execute(LOCK_PATIENCE)
         try:
             await connection.fetchval(LOCK, LOCK_KEY)
@@ -181,14 +185,25 @@ async def _compare_shape(connection: Connection, rows: Sequence[asyncpg.Record])
 
 async def _make_ledger(connection: Connection) -> None:
     """Create the runner's schema and table, unless they are there."""
-    if await connection.fetchval(LEDGER_EXISTS):
-        return
-    try:
+    if not await connection.fetchval(LEDGER_EXISTS):
         await connection.execute(MAKE_LEDGER)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise ConfigError(
-            f"this login may not create schema juggernaut ({error}): use the database's owner"
-        ) from None
+
+
+@asynccontextmanager
+async def _as_operator(connection: Connection) -> AsyncIterator[None]:
+    """Tell in one line that a login may not do what the block does, and which one may."""
+    try:
+        yield
+    except NOT_ALLOWED as error:
+        login = await connection.fetchval(LOGIN)
+        raise ConfigError(f"login {login} may not migrate ({error}): {_remedy(error)}") from None
+
+
+def _remedy(error: asyncpg.PostgresError) -> str:
+    """Say what to do about a login that may not."""
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return f"{OPERATORS}, of a database that takes writes"
+    return OPERATORS
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:
@@ -210,9 +225,10 @@ async def _apply(connection: Connection, migration: Migration) -> None:
     except LOST:
         raise
     except asyncpg.PostgresError as error:
+        remedy = f"; {_remedy(error)}" if isinstance(error, NOT_ALLOWED) else ""
         raise ConfigError(
             f"migration {migration.name} failed{_place(error, migration.sql)}: {error}"
-            f" ({error.sqlstate}); nothing of it was applied"
+            f" ({error.sqlstate}); nothing of it was applied{remedy}"
         ) from error
 
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 
 from juggernaut.adapters.llm.yaml_file import read_yaml
 from juggernaut.app.resources import Resources, find_resources, role_files
-from juggernaut.app.setting_types import MASK, mask_dsn
+from juggernaut.app.setting_types import MASK, mask_dsn, masked, split_slots
 from juggernaut.app.settings import ALL_ROLES, Settings
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ConfigError
@@ -95,7 +95,7 @@ def load_settings(
                 values.pop(name, None)
                 sources.pop(name, None)
         for name, value in layer.items():
-            values[name] = merged(values.get(name), value)
+            values[name] = merged(values.get(name), parsed(name, value))
             sources[name] = f"{source} {variable(name)}" if source == "environment" else source
     try:
         settings = Settings.model_validate(values)
@@ -111,6 +111,14 @@ def merged(old: object, new: object) -> object:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return {**old, **new}
     return new
+
+
+def parsed(name: str, value: object) -> object:
+    """Give the text of slots as a mapping; one that is no such text stays, and is refused later."""
+    try:
+        return split_slots(value) if name == "slots" else value
+    except ValueError:
+        return value
 
 
 def variable(name: str) -> str:
@@ -187,7 +195,7 @@ def first_line(
     aliases = {str(field.alias): name for name, field in Settings.model_fields.items()}
     name = aliases.get(place, place)
     message = str(fault["msg"]).removeprefix("Value error, ")
-    value = "" if name in SECRETS else f" = {str(values.get(name))[:80]!r}"
+    value = "" if name in SECRETS else f" = {shown(values.get(name))[:80]!r}"
     return f"{told(name, sources)}{value}: {message}"
 
 
@@ -223,7 +231,7 @@ def shown(value: object) -> str:
         text = value.get_secret_value()
         return mask_dsn(text) if "://" in text else MASK
     if isinstance(value, Mapping):
-        return ",".join(f"{key}={item}" for key, item in value.items())
+        return ",".join(f"{key}={shown(item)}" for key, item in value.items())
     if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return str(value)
+        return ",".join(shown(item) for item in value)
+    return masked(str(value))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -13,6 +15,8 @@ URL_FORM: Final = "the form is postgresql://login:password@host:5432/database"
 SCHEMES: Final = frozenset({"postgresql", "postgres"})
 MASK: Final = "***"
 SLOTS_MAX: Final = 1_000
+# To the last "@": an unescaped character in a password must not cut it in two.
+LOGIN: Final = re.compile(r"(?P<scheme>\w+)://(?P<user>[^\s/?#@:]*)(?P<password>:\S*)?@")
 
 
 def check_dsn(secret: SecretStr) -> SecretStr:
@@ -49,6 +53,31 @@ def mask_dsn(text: str) -> str:
 def _login(parts: SplitResult) -> str:
     """Give the login of an address that has no password."""
     return f"{parts.username}@" if parts.username else ""
+
+
+def masked(text: str) -> str:
+    """Give a text without the passwords of the addresses in it.
+
+    >>> masked("https://u:secret@models.example/v1")
+    'https://u:***@models.example/v1'
+    """
+    return LOGIN.sub(_without_password, text)
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """Give the login of an address; what stands alone before a web address is often a token."""
+    scheme, user = found["scheme"], found["user"]
+    if found["password"] is not None:
+        return f"{scheme}://{user}:{MASK}@"
+    return f"{scheme}://{MASK if scheme.startswith('http') else user}@"
+
+
+def expanded(path: Path) -> Path:
+    """Give a path with the home folder for its `~`, as a shell would."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"cannot be expanded: {error}") from None
 
 
 def split_names(value: object) -> object:
@@ -101,5 +130,6 @@ def check_slots(slots: Mapping[str, int]) -> Mapping[str, int]:
 
 Dsn = Annotated[SecretStr, AfterValidator(check_dsn)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names), AfterValidator(check_names)]
+Place = Annotated[Path, AfterValidator(expanded)]
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words)]
 Slots = Annotated[Mapping[str, int], BeforeValidator(split_slots), AfterValidator(check_slots)]

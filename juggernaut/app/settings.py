@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from juggernaut.app.pull_settings import Pulls, PullSettings
 from juggernaut.app.resources import default_data_dir
-from juggernaut.app.setting_types import Dsn, Names, Slots, Words
+from juggernaut.app.setting_types import Dsn, Names, Place, Slots, Words
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ConfigError
 
@@ -54,11 +54,11 @@ class Settings(BaseModel):
     openrouter_api_key: SecretStr | None = Field(None, alias="OPENROUTER_API_KEY")
     added_model_key: SecretStr | None = Field(None, alias="JUGGERNAUT_MODEL_KEY")
     model: str | None = Field(None, alias="JUGGERNAUT_MODEL", pattern=r"^[a-z0-9_-]+/\S+$")
-    script: Path | None = Field(None, alias="JUGGERNAUT_SCRIPT")
-    record: Path | None = Field(None, alias="JUGGERNAUT_RECORD")
+    script: Place | None = Field(None, alias="JUGGERNAUT_SCRIPT")
+    record: Place | None = Field(None, alias="JUGGERNAUT_RECORD")
     record_keep: int = Field(limits.TAPES, alias="JUGGERNAUT_RECORD_KEEP", ge=0, le=1_000_000)
     agent: str | None = Field(None, alias="JUGGERNAUT_AGENT")
-    agent_path: Path | None = Field(None, alias="JUGGERNAUT_AGENT_PATH")
+    agent_path: Place | None = Field(None, alias="JUGGERNAUT_AGENT_PATH")
     repo: str | None = Field(None, alias="JUGGERNAUT_REPO")
     test_command: Words | None = Field(None, alias="JUGGERNAUT_TEST_COMMAND")
     pulls: Pulls = Field(default_factory=PullSettings, alias="JUGGERNAUT_PULLS")
@@ -73,8 +73,8 @@ class Settings(BaseModel):
     )
     port: int | None = Field(None, alias="PORT", ge=0, le=65_535)
     bind: str = Field("127.0.0.1", alias="JUGGERNAUT_BIND", min_length=1)
-    data_dir: Path = Field(default_factory=default_data_dir, alias="JUGGERNAUT_DATA_DIR")
-    roles_dir: Path | None = Field(None, alias="JUGGERNAUT_ROLES_DIR")
+    data_dir: Place = Field(default_factory=default_data_dir, alias="JUGGERNAUT_DATA_DIR")
+    roles_dir: Place | None = Field(None, alias="JUGGERNAUT_ROLES_DIR")
     allow_bare: bool = Field(False, alias="JUGGERNAUT_ALLOW_BARE")
     slots: Slots = Field(default_factory=dict, alias="JUGGERNAUT_SLOTS")
     drain_seconds: float = Field(
@@ -86,7 +86,7 @@ class Settings(BaseModel):
 
     def record_folder(self) -> Path | None:
         """Give the folder for cassettes, if there is to be one."""
-        return self.record.expanduser().absolute() if self.record else None
+        return self.record.absolute() if self.record else None
 
     def operator_dsn(self) -> str:
         """Give the operator's database, or raise ConfigError."""

@@ -31,6 +31,7 @@ from juggernaut.app.logins import create_login
 from juggernaut.app.migrate import migrate
 from juggernaut.app.setting_sources import CONFIG_VARIABLE, Loaded
 from juggernaut.app.watch import Snapshot, Watch
+from juggernaut.app.work_folder import ANOTHER_DATA_DIR, ANOTHER_DIR, make_folder, own_swarm
 from juggernaut.domain.errors import ConfigError, DatabaseUnreachable, InvalidInput, LawRefused
 
 FOLDER: Final = "up"
@@ -94,7 +95,7 @@ def prepared(wish: Wish, loaded: Loaded) -> Prepared:
     except ValueError as error:
         raise ConfigError(f"--test {wish.test!r} cannot be read: {error}") from None
     folder = (wish.folder or loaded.settings.data_dir / FOLDER).expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, ANOTHER_DIR if wish.folder else ANOTHER_DATA_DIR)
     return Prepared(
         repo=_place(wish.repo),
         goal=wish.goal,
@@ -108,14 +109,23 @@ def prepared(wish: Wish, loaded: Loaded) -> Prepared:
 
 
 async def serve(wish: Prepared, loaded: Loaded, view: LineView | LiveView) -> Ended:
-    """Run everything for the wish; ends with the goal, or without one when it is cancelled."""
+    """Run everything for the wish; ends with the goal, or without one when it is cancelled.
+
+    Raises ConfigError when another one works in the same folder: they would stop each other.
+    """
+    with own_swarm(wish.folder):
+        return await _serve_alone(wish, loaded, view)
+
+
+async def _serve_alone(wish: Prepared, loaded: Loaded, view: LineView | LiveView) -> Ended:
+    """Run everything in a folder that is this process's own."""
     repository = await own_copy(wish.repo, wish.folder, loaded)
     async with _operator_url(wish, loaded, view) as url:
         report = await migrate(url, loaded.resources.migrations)
         view.say(f"schema at {report.version}; repository {repository}")
         settings = await _settings(wish, loaded, url, repository)
         if await stop_recorded(wish.folder):
-            view.say("the workers that an earlier --keep left were stopped; new ones take over")
+            view.say("the workers that an earlier run left were stopped; new ones take over")
         async with (
             open_board(url) as board,
             running_worker(wish.folder, settings, keep=wish.keep) as worker,

@@ -63,7 +63,6 @@ AGENT_SIDE_CALLS: Final = 20  # calls without tools, for titles and summaries
 AGENT_LINE_BYTES: Final = 8 * MIB
 AGENT_REQUEST_BYTES: Final = 32 * MIB
 AGENT_HEAD_BYTES: Final = 64 * KIB
-AGENT_START_SECONDS: Final = 60.0
 AGENT_END_SECONDS: Final = 5.0  # to end by itself after a refusal, and for its last calls
 AGENT_NOTES: Final = 20
 AGENT_TRAIL_EVENTS: Final = 40

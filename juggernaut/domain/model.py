@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import NewType
@@ -232,16 +231,3 @@ def risk_rank(risk: Risk) -> int:
 def highest(risks: Sequence[Risk]) -> Risk:
     """Give the highest of some risk levels; low when there is none."""
     return max(risks, key=risk_rank, default=Risk.LOW)
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A decision that a person took about the bytes behind a digest."""
-
-    task_id: TaskId
-    gate: Gate
-    digest: Digest
-    decision: str
-    decided_by: str
-    note: str
-    decided_at: datetime

@@ -66,8 +66,3 @@ TRANSITIONS: Final[frozenset[tuple[TaskStatus, TaskStatus]]] = frozenset(
         *((state, _S.CANCELLED) for state in TaskStatus if state not in TERMINAL),
     }
 )
-
-
-def may_move(old: TaskStatus, new: TaskStatus) -> bool:
-    """Say whether the transition table has the move old -> new."""
-    return (old, new) in TRANSITIONS

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from juggernaut.app.doctor import judge_grants, judge_login, judge_server
+from juggernaut.adapters.forges.git import REMEDY
+from juggernaut.app.doctor import check_git, judge_grants, judge_login, judge_server
 from juggernaut.app.doctor_network import check_agent_level, check_network
 from juggernaut.app.logins import ServerFacts
 from juggernaut.app.setting_sources import load_settings
@@ -62,6 +63,41 @@ def test_grants_of_the_roles_here() -> None:
     finding = judge_grants(facts(), ["auditor"])
     assert finding.level == "warn"
     assert "juggernaut grant" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("git version 2.37.9", "fail"), ("git version 2.38.0", "ok")]
+)
+def test_the_git_that_the_work_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, level: str
+) -> None:
+    """Doctor asks for the version that the forges ask for."""
+    program = tmp_path / "git"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = check_git()
+    assert (finding.level, finding.remedy) == (level, "" if level == "ok" else REMEDY)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"JUGGERNAUT_MODEL": "openai/gpt-5"}, "OPENAI_API_KEY is not set"),
+        ({"JUGGERNAUT_MODEL": "nonsense/x"}, "nonsense"),
+        ({"JUGGERNAUT_MODEL_KEY": "FAKE-key"}, "models.yaml"),
+        ({"JUGGERNAUT_SCRIPT": "/nope"}, "/nope"),
+    ],
+)
+async def test_a_model_that_cannot_be_built_is_a_finding(
+    tmp_path: Path, settings: dict[str, str], words: str
+) -> None:
+    """Doctor says what `run` would end with."""
+    ended = await call(tmp_path, "doctor", "--offline", "--json", **settings)
+    failed = [row for row in ended.rows() if row["level"] == "fail"]
+    assert [row["check"] for row in failed] == ["model"]
+    assert words in str(failed[0]["detail"])
+    assert ended.code == 1
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from juggernaut.domain.pulls import Check, CheckState
 from juggernaut.domain.redact import Secret, scrub
 from tests.app.cli_process import call
 from tests.fakes.github.double import GitHubDouble
-from tests.fixtures_postgres import Database
+from tests.fixtures_postgres import Database, Login
 from tests.ports.forge_bench import BRANCH
 
 SETTLING_LOOKS = 3
@@ -181,6 +181,18 @@ async def test_doctor_asks_for_the_repository_of_each_task(
     assert "vendor/lib" in told[0]
     assert "*.bin" in told[1]
     assert await repositories(settings()) == []
+
+
+async def test_doctor_knows_the_repositories_by_the_workers_login(
+    database: Database, worker_login: Login
+) -> None:
+    """Where no operator's address is known, as it should be beside the workers."""
+    operator = await database.connect()
+    await operator.execute(
+        "INSERT INTO governance_tasks (title, task_type, repo) VALUES ('t', 'command', 'octo/app')"
+    )
+    url = database.url_for(worker_login.name, worker_login.password)
+    assert await repositories(settings(WORKER_DATABASE_URL=url)) == ["octo/app"]
 
 
 async def test_doctor_as_a_command(tmp_path: Path) -> None:

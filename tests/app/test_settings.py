@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from juggernaut.app.setting_sources import Loaded, load_settings
-from juggernaut.app.setting_types import mask_dsn
+from juggernaut.app.setting_types import mask_dsn, masked
 from juggernaut.app.settings import Settings
 from juggernaut.domain.errors import ConfigError
 
@@ -70,6 +70,34 @@ def test_an_own_file_changes_single_slots(tmp_path: Path) -> None:
     assert settings.slots_of("nobody") == 1
 
 
+def test_a_text_changes_single_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is laid over key by key as well, and so is a text in a file."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("slots: analyst=3\n")
+    monkeypatch.setenv("JUGGERNAUT_SLOTS", "executor=8, auditor=2")
+    settings = load_settings({}, file).settings
+    assert [settings.slots_of(name) for name in ("orchestrator", "executor", "auditor")] == [
+        *(2, 8, 2)
+    ]
+    assert settings.slots_of("analyst") == 3
+
+
+def test_a_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but a shell knows it otherwise; a home that is not known is refused."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JUGGERNAUT_ROLES_DIR")
+    (tmp_path / "roles").mkdir()
+    file = tmp_path / "mine.yaml"
+    names = ("data_dir", "script", "roles_dir", "agent_path", "record")
+    file.write_text("".join(f"{name}: ~/{name.removesuffix('_dir')}\n" for name in names))
+    settings = load_settings({}, file).settings
+    for name in names:
+        assert getattr(settings, name) == tmp_path / name.removesuffix("_dir")
+    file.write_text("data_dir: ~nobody-of-this-name/x\n")
+    with pytest.raises(ConfigError, match=f"data_dir .from file {file}.*cannot be expanded"):
+        load_settings({}, file)
+
+
 def test_a_secret_can_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NAME_FILE names it; the line end is not part of it; both at once are refused."""
     file = tmp_path / "key"
@@ -98,6 +126,35 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mask_dsn("postgresql://h/d?user=a&password=FAKE") == (
         "postgresql://h/d?user=a&password=***"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:FAKE@host/v1?region=eu", "https://u:***@host/v1?region=eu"),
+        ("https://u:FA/KE@host", "https://u:***@host"),
+        ("https://FAKE-token@host/v1", "https://***@host/v1"),
+        ("--proxy=http://u:FAKE@host", "--proxy=http://u:***@host"),
+        ("ssh://git@host/repo", "ssh://git@host/repo"),
+        ("git@host:a/b", "git@host:a/b"),
+        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1"),
+    ],
+)
+def test_a_password_in_any_address_is_masked(text: str, shown: str) -> None:
+    """Also one that stands inside of another text."""
+    assert masked(text) == shown
+
+
+def test_explain_and_errors_show_no_password_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Web addresses, repositories and commands may hold one."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://u:FAKE@host")
+    monkeypatch.setenv("JUGGERNAUT_REPO", "https://u:FAKE@host/app")
+    monkeypatch.setenv("JUGGERNAUT_TEST_COMMAND", "try http://u:FAKE@host")
+    told = repr(list(load_settings().explain()))
+    assert "FAKE" not in told
+    assert told.count("u:***@host") == 3
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "ftp://u:FAKE@host")
+    assert "FAKE" not in fault()
 
 
 @pytest.mark.parametrize(

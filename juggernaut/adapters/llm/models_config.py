@@ -22,7 +22,6 @@ APIS: Final[Mapping[str, tuple[str, ...]]] = {
     "openai": (CHAT, RESPONSES),
     "openrouter": (CHAT, RESPONSES),
 }
-WIRE_PROVIDERS: Final = tuple(APIS)
 ALL_APIS: Final = (MESSAGES, CHAT, RESPONSES)
 
 

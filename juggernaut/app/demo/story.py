@@ -35,6 +35,7 @@ from juggernaut.app.resources import find_resources
 from juggernaut.app.setting_sources import CONFIG_VARIABLE
 from juggernaut.app.settings import Settings
 from juggernaut.app.watch import LOOK_SECONDS, Watch
+from juggernaut.app.work_folder import ANOTHER_DIR, make_folder, own_swarm
 
 GOAL: Final = "shorten() never gives more characters than its limit"
 GOAL_TEXT: Final = (
@@ -89,8 +90,9 @@ async def play(
 def _place(folder: Path | None, keep: bool) -> Iterator[Path]:
     """Give a folder for everything; a temporary one is removed afterwards."""
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder.resolve()
+        place = make_folder(folder, ANOTHER_DIR)
+        with own_swarm(place):
+            yield place
         return
     place = Path(tempfile.mkdtemp(prefix="juggernaut-demo-"))
     # PostgreSQL may run as another user than root, and has to get to its data.

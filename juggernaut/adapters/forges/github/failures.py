@@ -19,7 +19,6 @@ from juggernaut.domain.limits import FORGE_BUSY_CAP_SECONDS, FORGE_BUSY_SECONDS
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
-NOT_ALLOWED: Final = 405
 CONFLICT: Final = 409
 GONE: Final = 410
 UNPROCESSABLE: Final = 422
