@@ -26,6 +26,7 @@ from juggernaut.domain.errors import (
     InvalidInput,
     JuggernautError,
     LawRefused,
+    SchemaDrift,
 )
 
 KINDS: Final = ("worker", "approver", "reader")
@@ -56,6 +57,10 @@ JOIN pg_catalog.pg_roles m ON m.oid = am.member
 JOIN pg_catalog.pg_roles g ON g.oid = am.roleid
 WHERE g.rolname = ANY ($1::text[]) AND m.rolcanlogin
 ORDER BY kind, name
+"""
+WORKING_ROLES: LiteralString = """
+SELECT worker_type::text AS role FROM juggernaut.grants
+UNION SELECT worker_type::text FROM public.worker_registry
 """
 LIMIT: LiteralString = "SELECT limit_login($1::text, $2::text[])"
 FACTS: LiteralString = """
@@ -129,6 +134,13 @@ async def limit_login(dsn: str, name: str, kinds: Sequence[str]) -> None:
         check_name(kind)
     async with connected(dsn) as connection:
         await connection.execute(LIMIT, name, list(kinds))
+
+
+async def working_roles(dsn: str) -> set[str]:
+    """Give the roles that were granted something, and those of the workers that registered."""
+    async with connected(dsn) as connection:
+        rows = await connection.fetch(WORKING_ROLES)
+    return {row["role"] for row in rows}
 
 
 async def drop_login(dsn: str, name: str) -> None:
@@ -211,6 +223,8 @@ def named(error: Exception) -> JuggernautError:
         return InvalidInput("a role of that name exists already; choose another name")
     if isinstance(error, asyncpg.UndefinedObjectError):
         return InvalidInput("the group roles are missing: run `juggernaut migrate` first")
+    if isinstance(error, asyncpg.UndefinedTableError | asyncpg.UndefinedFunctionError):
+        return SchemaDrift(f"{error}: run `juggernaut migrate` with this version first")
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return LawRefused(f"{error}; use the operator's DATABASE_URL, it needs CREATEROLE")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):

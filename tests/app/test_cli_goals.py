@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+
+import asyncpg
 import pytest
 
-from juggernaut.app.cli.goals import money
-from juggernaut.domain.errors import InvalidInput
+from juggernaut.app.cli.goals import STATUSES, money
+from juggernaut.domain.errors import ConfigError
 from tests.app.commands import good, run
 from tests.fixtures_postgres import Database, Login
 
@@ -37,23 +41,69 @@ def test_goals_are_listed_and_filtered(database: Database) -> None:
 def test_a_cancelled_goal_takes_its_tasks_along(database: Database) -> None:
     """Nothing of it is left to claim."""
     goal = good(database, "goal", "add", "Fix it")
-    done = good(database, "goal", "cancel", goal["goal_id"], "--reason", "by hand")
-    assert done["status"] == "cancelled"
+    cancel = ("goal", "cancel", goal["goal_id"], "--reason", "by hand")
+    assert good(database, *cancel)["status"] == "cancelled"
     tasks = good(database, "task", "list", "--goal", goal["goal_id"])
     assert {task["status"] for task in tasks} == {"cancelled"}
+    again = run(database, *cancel)
+    assert (again.code, again.out) == (1, "")
+    assert "nothing changed" in again.err
+    assert "already cancelled" in again.err
 
 
 def test_a_reader_may_look_and_no_more(database: Database, reader_login: Login) -> None:
-    """The refusal is the database's, in one line, with exit code 1."""
+    """The refusal is the database's, in one line that says who may, with exit code 1."""
     assert good(database, "goal", "list", login=reader_login) == []
     refused = run(database, "goal", "add", "Fix it", login=reader_login)
     assert refused.code == 1
-    assert refused.err.startswith("juggernaut: ")
+    assert refused.err.startswith("juggernaut: permission denied for function add_goal: ")
+    assert "juggernaut login create approver" in refused.err
     assert refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("goal", "add", ""), "a title has 1 to 300 characters, this one 0"),
+        (("goal", "add", "x" * 301), "this one 301"),
+        (("goal", "add", "x", "--budget", "abc"), "no amount of US dollars"),
+        (("goal", "list", "--status", "nonsense"), "active, cancelled, completed, failed"),
+        (("goal", "show", "zzzz"), "is no goal id"),
+        (("task", "list", "--goal", "zzzz"), "is no goal id"),
+    ],
+)
+def test_a_wrong_word_is_a_usage_error(
+    database: Database, argv: tuple[str, ...], told: str
+) -> None:
+    """One line that says what is right, exit code 2, and nothing is written."""
+    ran = run(database, *argv)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert told in ran.err
+    assert good(database, "goal", "list") == []
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_of_a_goal_may_be_asked_for(database: Database, status: str) -> None:
+    """The database has these, and no others."""
+    assert good(database, "goal", "list", "--status", status) == []
+    assert asyncio.run(statuses(database)) == set(STATUSES)
+
+
+async def statuses(database: Database) -> set[str]:
+    """Read the statuses that the table takes."""
+    connection = await asyncpg.connect(database.url)
+    try:
+        laws = await connection.fetch(
+            "SELECT pg_get_constraintdef(oid) AS law FROM pg_constraint"
+            " WHERE conrelid = 'goals'::regclass AND conname = 'goals_status_check'"
+        )
+    finally:
+        await connection.close()
+    return set(re.findall(r"'(\w+)'::text", laws[0]["law"]))
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "NaN", "Infinity"])
 def test_an_amount_has_to_be_one(text: str) -> None:
     """A budget that cannot be read is refused before anything is written."""
-    with pytest.raises(InvalidInput, match="US dollars"):
+    with pytest.raises(ConfigError, match="US dollars"):
         money(text)

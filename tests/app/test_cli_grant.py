@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.app.commands import good, run
 from tests.fixtures_postgres import Database, Login
 
@@ -18,9 +20,33 @@ def test_a_grant_is_given_and_taken(database: Database) -> None:
 
 def test_an_approver_grants_nothing(database: Database, approver_login: Login) -> None:
     """Power comes from an operator."""
-    refused = run(database, "grant", "auditor", "code", login=approver_login)
-    assert refused.code == 1
-    assert refused.err.count("\n") == 1
+    for argv in (("grant", "auditor", "code"), ("budget", "day", "5.00")):
+        refused = run(database, *argv, login=approver_login)
+        assert refused.code == 1
+        assert refused.err.count("\n") == 1
+        assert "use the operator's address" in refused.err
+
+
+def test_taking_what_was_not_given_is_no_success(database: Database) -> None:
+    """A name with a slip of the pen changes nothing, and says so with the names there are."""
+    slip = run(database, "grant", "executer", "code", "--revoke")
+    assert (slip.code, slip.out) == (1, "")
+    assert "nothing changed: executer has no grant of code" in slip.err
+    assert "analyst, executor, orchestrator" in slip.err
+    assert run(database, "grant", "executor", "code", "--revoke").code == 0
+    assert run(database, "grant", "executor", "code", "--revoke").code == 1
+
+
+def test_a_grant_to_a_role_that_nobody_has_is_noted(database: Database) -> None:
+    """It may come later, so it is given; what is no name at all is refused without SQL's words."""
+    noted = run(database, "grant", "executer", "code")
+    assert (noted.code, noted.out) == (0, "executer may claim code tasks\n")
+    assert noted.err.startswith("note: executer has no role file")
+    assert run(database, "grant", "executer", "test").err == ""
+    refused = run(database, "grant", "EXECUTOR!", "code")
+    assert refused.code == 2
+    assert "use a-z, 0-9 and _" in refused.err
+    assert "constraint" not in refused.err
 
 
 def test_a_purse_is_set_and_shown(database: Database) -> None:
@@ -35,7 +61,55 @@ def test_a_purse_is_set_and_shown(database: Database) -> None:
     assert run(database, "budget", "day", "6.00", "--tokens", "few").code == 2
     assert run(database, "budget", "dya", "6.00").code == 1
     assert run(database, "budget", "day").code == 2
-    assert run(database, "budget", "day", "much").code == 1
+    assert run(database, "budget", "day", "much").code == 2
+    assert run(database, "budget", "--tokens", "100").code == 2
+    assert run(database, "budget", "role:executer", "6.00").code == 2
+    assert [row["scope"] for row in good(database, "budget")] == ["day"]
+
+
+def test_a_goal_is_named_by_the_start_of_its_id(database: Database) -> None:
+    """Its pause and its purse are those of the whole id, as workers compare it."""
+    goal = good(database, "goal", "add", "Fix it")["goal_id"]
+    start = goal[:8]
+    assert run(database, "pause", f"goal:{start}").out == f"paused: goal:{goal}\n"
+    (task,) = good(database, "task", "list", "--goal", start)
+    assert f"goal:{goal}" in good(database, "task", "why", task["id"])[0]["reason"]
+    assert run(database, "resume", f"goal:{start}").out == f"resumed: goal:{goal}\n"
+    assert run(database, "resume", f"goal:{start}").out == f"was not paused: goal:{goal}\n"
+    assert good(database, "budget", f"goal:{start}", "2.00")[-1]["scope"] == f"goal:{goal}"
+    assert run(database, "pause", "goal:ffffffff").code == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("role:executer",), "analyst, executor, orchestrator, strategist, watchdog"),
+        (("type:cod",), "code, command, documentation"),
+        (("goal:zzzz",), "is no goal id"),
+        (("everything",), "is no scope"),
+        (("all", "--reason", " "), "give a reason"),
+    ],
+)
+def test_what_would_pause_nothing_is_refused(
+    database: Database, approver_login: Login, argv: tuple[str, ...], told: str
+) -> None:
+    """With the names there are; whoever may pause may also look them up."""
+    task = good(database, "task", "add", "Fix", "--type", "code")
+    ran = run(database, "pause", *argv, login=approver_login)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+    assert "paused" not in good(database, "task", "why", task["id"])[0]["reason"]
+
+
+def test_what_a_pause_knows_is_what_there_is(database: Database, approver_login: Login) -> None:
+    """Roles of files and of grants are known; a worker may come later, which is noted."""
+    run(database, "grant", "auditor", "verification")
+    for scope in ("role:executor", "role:auditor", "type:code"):
+        ran = run(database, "pause", scope, login=approver_login)
+        assert (ran.out, ran.err) == (f"paused: {scope}\n", "")
+    ran = run(database, "pause", "worker:nobody")
+    assert (ran.code, ran.out) == (0, "paused: worker:nobody\n")
+    assert "no worker has the id 'nobody'" in ran.err
 
 
 def test_a_pause_is_the_reason_that_a_task_waits(database: Database) -> None:

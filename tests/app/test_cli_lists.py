@@ -122,9 +122,10 @@ def test_alerts_and_learnings_may_be_empty(database: Database) -> None:
 
 def test_a_database_that_is_not_migrated_is_said_so(empty_database: Database) -> None:
     """The remedy is in the line."""
-    ran = run(empty_database, "workers")
-    assert ran.code == 1
-    assert "juggernaut migrate" in ran.err
+    for argv in (("workers",), ("grant", "executor", "code")):
+        ran = run(empty_database, *argv)
+        assert ran.code == 1
+        assert "juggernaut migrate" in ran.err
 
 
 def test_nobody_answers(database: Database) -> None:

@@ -65,6 +65,10 @@ def test_a_task_is_cancelled_once(database: Database) -> None:
     row = add(database)
     done = good(database, "task", "cancel", row["id"], "--reason", "no longer wanted")
     assert (done["status"], done["error_message"]) == ("cancelled", "no longer wanted")
+    twice = run(database, "task", "cancel", row["id"], "--reason", "really")
+    assert (twice.code, twice.out) == (1, "")
+    assert "nothing changed" in twice.err
+    assert "already cancelled" in twice.err
     again = run(database, "task", "retry", row["id"])
     assert again.code == 1
     assert "only a failed or blocked task" in again.err
@@ -85,14 +89,21 @@ def test_lists_can_be_filtered(database: Database) -> None:
     add(database)
     assert len(good(database, "task", "list", "--type", "code", "-n", "1")) == 1
     assert good(database, "task", "list", "--status", "failed") == []
+    for option, told in (("--status", "in_progress"), ("--type", "verification")):
+        refused = run(database, "task", "list", option, "nonsense")
+        assert refused.code == 2
+        assert told in refused.err
 
 
 @pytest.mark.parametrize("start", ["nothing", "abc", "", "12345678-1234-1234-1234-1234567890123"])
 def test_what_is_no_id_is_refused(database: Database, start: str) -> None:
-    """Text that cannot be an id is told apart from an id that is not there."""
-    ran = run(database, "task", "why", start)
-    assert ran.code == 1
-    assert "is no task id" in ran.err
+    """Text that cannot be an id is a usage error, told apart from an id that is not there."""
+    for command in (("task", "why"), ("task", "show"), ("approve",), ("logs", "--task")):
+        if command[0] == "logs" and not start:
+            continue  # of no task: all
+        ran = run(database, *command, start)
+        assert ran.code == 2
+        assert "is no task id" in ran.err
 
 
 def test_an_unknown_id_is_named(database: Database) -> None:
@@ -101,6 +112,27 @@ def test_an_unknown_id_is_named(database: Database) -> None:
     assert ran.code == 1
     assert "no task has an id that starts with 'ffffffff'" in ran.err
     assert "task list" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [(("--model", "nonsense"), "give an alias"), (("--cassette", "/absent"), "cannot be read")],
+)
+def test_a_fork_of_what_is_not_there_is_a_usage_error(
+    database: Database, argv: tuple[str, str], told: str
+) -> None:
+    """A model that is not configured, a cassette that is not on disk."""
+    row = add(database)
+    ran = run(database, "task", "fork", row["id"], "--from-step", "1", *argv)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert told in ran.err
+
+
+def test_a_task_needs_a_title(database: Database) -> None:
+    """Said in words, not with the name of a constraint."""
+    ran = run(database, "task", "add", " ", "--type", "code")
+    assert ran.code == 2
+    assert "a title has 1 to 300 characters" in ran.err
 
 
 def test_an_unknown_type_is_the_databases_refusal(database: Database) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
-from tests.app.cli_process import call
+from juggernaut.app.cli import build
+from juggernaut.app.cli.output import with_login
+from tests.app.cli_process import call, environment
 
 
 async def test_the_version_is_told_fast(tmp_path: Path) -> None:
@@ -75,6 +83,44 @@ async def test_config_explains_itself(tmp_path: Path) -> None:
     assert "FAKE" not in ended.out
 
 
+def commands(command: Any, path: str = "juggernaut") -> Iterator[tuple[str, Any]]:
+    """Give each command and family with its path."""
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, f"{path} {name}")
+
+
+def test_each_help_has_an_example() -> None:
+    """README.md says so; the example is a call of that command, or of one of its family."""
+    every = dict(commands(typer.main.get_command(build())))
+    del every["juggernaut"]  # its epilog names some
+    assert len(every) > 40
+    without = [
+        path
+        for path, command in every.items()
+        if not re.search(rf"Example: `(?:\w+=\S+ |export \w+=\$\()*{path}\b", command.help or "")
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("config",), ("config", "--json")])
+async def test_a_full_disk_is_one_line_and_exit_code_1(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Whether the buffer is written in the command or at its end."""
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "juggernaut", *arguments),
+            cwd=Path(__file__).parents[2],
+            env=environment(tmp_path, {}),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err == b"juggernaut: cannot write: No space left on device\n"
+
+
 async def test_help_names_the_commands_with_examples(tmp_path: Path) -> None:
     """A newcomer finds the way."""
     ended = await call(tmp_path, "--help", COLUMNS="100")
@@ -83,3 +129,19 @@ async def test_help_names_the_commands_with_examples(tmp_path: Path) -> None:
         assert name in ended.out
     ended = await call(tmp_path, "run", "--help", COLUMNS="100")
     assert "WORKER_TYPE=executor juggernaut run" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("message", "who"),
+    [
+        ("permission denied for function set_budget", "the operator's address"),
+        ("permission denied for schema public", "the operator's address"),
+        ("permission denied for table governance_tasks", "of an approver"),
+        ("permission denied for function pause_swarm", "of an approver"),
+    ],
+)
+def test_a_denied_permission_names_the_login_that_has_it(message: str, who: str) -> None:
+    """The database says what is missing, the line says who has it."""
+    assert with_login(message).startswith(f"{message}: use ")
+    assert who in with_login(message)
+    assert with_login("something else") == "something else"

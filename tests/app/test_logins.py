@@ -54,6 +54,7 @@ async def test_a_login_is_limited_to_roles(database: Database, name: str, tmp_pa
             ((), 2, "--any"),
             (("executor", "--any"), 2, "--any"),
             (("Executor",), 2, "not allowed"),
+            (("executor", "executer"), 2, "'executer' is no role: use one of analyst, executor"),
             (("executor", "analyst"), 0, f"{name} works as executor, analyst"),
         ):
             ended = await call(tmp_path, "login", "limit", name, *words, DATABASE_URL=database.url)

@@ -10,7 +10,10 @@ import pytest
 import typer
 import typer.main
 
+from juggernaut.adapters.forges.git import OLDEST_GIT
 from juggernaut.app.cli import build
+from juggernaut.app.resources import role_files
+from juggernaut.app.role_files import load_role
 from juggernaut.app.setting_sources import CONFIG_VARIABLE, SECRETS
 from juggernaut.app.settings import Settings
 from tests.docs.blocks import REPO, code_of, documents
@@ -166,6 +169,33 @@ def test_every_kind_of_alert_is_explained() -> None:
     found = re.search(r"kinds text\[\] := ARRAY\[([^]]+)\]", law)
     assert found
     assert told == raised | set(re.findall(r"'(\w+)'", found[1]))
+
+
+@pytest.mark.parametrize("role", sorted(role_files([REPO / "roles"])))
+def test_the_duties_of_a_role_are_told(role: str) -> None:
+    """As many as it has in docs/roles.md, and each interval in docs/operating.md."""
+    duties = load_role(REPO / "roles" / f"{role}.py").duties
+    roles, operating = (text_of(REPO / f"docs/{page}.md") for page in ("roles", "operating"))
+    cells = re.findall(rf"^\| \[{role}\]\(.+\| (.+) \|$", roles, re.MULTILINE)
+    assert len(duties) == sum(len(cell.split(", ")) for cell in cells if cell != "none")
+    told = re.findall(rf"^\| {role} \|(.+)$", operating, re.MULTILINE)
+    assert {duty.every for duty in duties} == set(re.findall(r"`(\w+_seconds)`", "".join(told)))
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_a_page_names_the_test_that_reads_it(path: Path) -> None:
+    """And not another one."""
+    named = re.findall(r"`(tests/docs/\w+\.py)`", text_of(path))
+    assert [
+        test for test in named if not re.search(rf'["/]{path.name}"', text_of(REPO / test))
+    ] == []
+
+
+def test_the_readme_says_which_git_is_needed_and_how_to_pull() -> None:
+    """The version that the forge asks for, and the words that `juggernaut up` writes."""
+    assert f"git {'.'.join(map(str, OLDEST_GIT))} or newer" in readme()
+    (words,) = re.findall(r"the line `(.+?)` says how to pull", readme())
+    assert f'"{words} ' in text_of(REPO / "juggernaut/app/cli/up.py")
 
 
 def test_the_readme_finds_the_claim_in_three_hops() -> None:

@@ -166,7 +166,7 @@ async def test_the_command_checks_first(bench: Bench, database: Database, failed
     fork = ("task", "fork", str(failed.task), "--cassette", str(failed.file))
     for argv, said in CHECKED:
         ran = await asyncio.to_thread(run, database, *fork, *argv)
-        assert ran.code == 1
+        assert ran.code == 2
         assert said in ran.err
     ran = await asyncio.to_thread(run, database, *fork[:3], "--from-step", "2")
     assert (ran.code, "set JUGGERNAUT_RECORD, or give --cassette" in ran.err) == (2, True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import sys
 from typing import Final
 
 import typer
@@ -24,6 +27,8 @@ MODULES: Final = (
     "juggernaut.app.cli.demo",
     "juggernaut.app.cli.up",
 )
+
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE})
 
 EPILOG: Final = """Try: `juggernaut demo` (a whole goal on this machine),
 `juggernaut doctor` (is everything there?), `juggernaut run --type executor` (a worker),
@@ -47,9 +52,30 @@ def root(
     """A swarm of autonomous workers that is governed by its PostgreSQL database."""
 
 
+class CommandLine(typer.Typer):
+    """The program: when its output cannot be written, it ends with one line and exit code 1."""
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        """Run a command; what is still in the buffer is written before the process ends."""
+        try:
+            try:
+                return super().__call__(*arguments, **options)
+            finally:
+                if sys.stdout is not None:  # a service may have closed it
+                    sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in UNWRITABLE or error.filename or sys.stdout is None:
+                raise
+            # What is left in the buffer would fail once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno != errno.EPIPE:  # whoever closed the pipe knows
+                sys.stderr.write(f"juggernaut: cannot write: {error.strerror}\n")
+            sys.exit(1)
+
+
 def build() -> typer.Typer:
     """Assemble the whole command line."""
-    app = typer.Typer(
+    app = CommandLine(
         name="juggernaut",
         no_args_is_help=True,
         add_completion=False,

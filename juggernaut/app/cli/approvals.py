@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from juggernaut.app.cli.known import task_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
 from juggernaut.domain.errors import InvalidInput
@@ -90,7 +91,7 @@ def reject(
 
 async def pending(board: Board, start: str) -> Row:
     """Give what waits for a decision on one task; InvalidInput when nothing does."""
-    found = await board.task_id(start)
+    found = await task_id(board, start)
     for row in await board.rows("list_pending_approvals", PENDING_MOST):
         if row["task_id"] == found:
             return row

@@ -24,7 +24,10 @@ Anchor: TypeAlias = tuple[str, str, int]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(no_args_is_help=True, help="Who did what: list, verify, export.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Who did what: list, verify, export.\n\nExample: `juggernaut audit verify`",
+    )
     group.command("list")(list_events)
     group.command("verify")(verify)
     group.command("export")(export)

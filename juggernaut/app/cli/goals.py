@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from juggernaut.app.cli.known import check, check_title, goal_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
-from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 COLUMNS = ("goal_id", "title", "status", "tasks", "completed", "failed", "percent", "cost_usd")
 TASK_COLUMNS = ("id", "task_type", "status", "title", "reason")
 TASKS_SHOWN = 200
+STATUSES = ("active", "completed", "failed", "cancelled")
 
-goal = typer.Typer(no_args_is_help=True, help="Goals: add, list, show, cancel.")
+goal = typer.Typer(
+    no_args_is_help=True,
+    help="Goals: add, list, show, cancel.\n\nExample: `juggernaut goal list --status active`",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +55,7 @@ def add(
 
     async def work(board: Board) -> Row:
         """Add it and read it back."""
+        check_title(title)
         made = await board.only("add_goal", title, description, repo, money(budget), not untrusted)
         return await board.only("show_goal", made["id"])
 
@@ -67,7 +73,14 @@ def list_goals(
 
     Example: `juggernaut goal list --status active --json`
     """
-    rows = ask(dsn, lambda board: board.rows("list_goals", status, limit))
+
+    async def work(board: Board) -> list[Row]:
+        """Read the rows."""
+        if status is not None:
+            check("status of a goal", status, STATUSES)
+        return await board.rows("list_goals", status, limit)
+
+    rows = ask(dsn, work)
     emit(rows if json else short(rows, "goal_id"), COLUMNS, json, "goals")
 
 
@@ -84,7 +97,7 @@ def show(
 
     async def work(board: Board) -> tuple[Row, list[Row]]:
         """Read the goal and its tasks."""
-        found = await board.goal_id(start)
+        found = await goal_id(board, start)
         tasks = await board.rows("list_tasks", None, None, found, TASKS_SHOWN)
         return await board.only("show_goal", found), tasks
 
@@ -110,21 +123,24 @@ def cancel(
 
     async def work(board: Board) -> Row:
         """Cancel it and read it back."""
-        found = await board.goal_id(start)
-        await board.row("cancel_goal", found, reason)
+        found = await goal_id(board, start)
+        before = (await board.only("show_goal", found))["status"]
+        ended = (await board.only("cancel_goal", found, reason))["cancel_goal"]
+        if before != "active" and not ended:
+            raise InvalidInput(f"nothing changed: goal {found} is already {before}")
         return await board.only("show_goal", found)
 
     emit_one(ask(dsn, work), json)
 
 
 def money(text: str | None) -> Decimal | None:
-    """Read an amount of US dollars; InvalidInput when it is none."""
+    """Read an amount of US dollars; ConfigError when it is none."""
     if text is None:
         return None
     try:
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
-        raise InvalidInput(f"{text!r} is no amount of US dollars: write it like 2.50") from None
+        raise ConfigError(f"{text!r} is no amount of US dollars: write it like 2.50") from None
     if not amount.is_finite() or amount < 0:
-        raise InvalidInput(f"{text!r} is no amount of US dollars: it must be 0 or more")
+        raise ConfigError(f"{text!r} is no amount of US dollars: it must be 0 or more")
     return amount

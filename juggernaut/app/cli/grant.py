@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from juggernaut.app.cli.goals import money
+from juggernaut.app.cli.known import roles, whole_scope
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit
 from juggernaut.app.cli.people import ask
+from juggernaut.domain.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
@@ -30,7 +32,8 @@ SPEND_COLUMNS = (
 ScopeArgument = Annotated[
     str,
     typer.Argument(
-        help="`all`, `role:executor`, `type:code`, `worker:<worker id>` or `goal:<goal id>`."
+        help="`all`, `role:executor`, `type:code`, `worker:<worker id>` or `goal:<goal id>`"
+        " (the start of it is enough)."
     ),
 ]
 
@@ -53,8 +56,24 @@ def grant(
 
     Example: `juggernaut grant auditor verification`
     """
-    query = "revoke_type" if revoke else "grant_type"
-    ask(dsn, lambda board: board.rows(query, worker_type, task_type))
+
+    async def work(board: Board) -> None:
+        """Give it, or take it away if it is there."""
+        from juggernaut.app.logins import check_name
+
+        check_name(worker_type)
+        known = await roles(dsn)
+        there = f"the roles there are: {', '.join(sorted(known))}"
+        if not revoke:
+            await board.rows("grant_type", worker_type, task_type)
+            if worker_type not in known:
+                typer.echo(f"note: {worker_type} has no role file and no worker; {there}", err=True)
+        elif not (await board.only("revoke_type", worker_type, task_type))["revoke_capability"]:
+            raise InvalidInput(
+                f"nothing changed: {worker_type} has no grant of {task_type}; {there}"
+            )
+
+    ask(dsn, work)
     typer.echo(f"{worker_type} {'may no longer' if revoke else 'may'} claim {task_type} tasks")
 
 
@@ -74,11 +93,14 @@ def budget(
     """
     if scope is not None and usd is None:
         raise typer.BadParameter("give the new cap too, for instance `juggernaut budget day 5.00`")
+    if scope is None and tokens is not None:
+        raise typer.BadParameter("name the purse, for instance `juggernaut budget day 5.00`")
 
     async def work(board: Board) -> list[Row]:
         """Set it if asked to, and read them all."""
         if scope is not None:
-            await board.rows("set_budget", scope, money(usd), token_cap(tokens))
+            caps = money(usd), token_cap(tokens)
+            await board.rows("set_budget", await whole_scope(board, dsn, scope), *caps)
         return await board.rows("list_spend")
 
     emit(ask(dsn, work), SPEND_COLUMNS, json, "spend")
@@ -104,8 +126,16 @@ def pause(
 
     Example: `juggernaut pause all --reason "release week"`
     """
-    ask(dsn, lambda board: board.rows("pause_swarm", readable(scope), reason))
-    typer.echo(f"paused: {scope}")
+
+    async def work(board: Board) -> str:
+        """Find what is meant, and stop it."""
+        if not reason.strip():
+            raise ConfigError("give a reason: `why_idle` shows it to those who wait")
+        meant = await whole_scope(board, dsn, readable(scope))
+        await board.rows("pause_swarm", meant, reason)
+        return meant
+
+    typer.echo(f"paused: {ask(dsn, work)}")
 
 
 def resume(scope: ScopeArgument = "all", dsn: DsnOption = None) -> None:
@@ -113,8 +143,17 @@ def resume(scope: ScopeArgument = "all", dsn: DsnOption = None) -> None:
 
     Example: `juggernaut resume all`
     """
-    (row,) = ask(dsn, lambda board: board.rows("resume_swarm", readable(scope)))
-    typer.echo(f"resumed: {scope}" if row["resumed"] else f"was not paused: {scope}")
+
+    async def work(board: Board) -> str:
+        """Take the pause of exactly this name away, else that of the goal whose id starts so."""
+        named = await board.only("resume_swarm", readable(scope))
+        meant = scope
+        if not named["resumed"] and scope.startswith("goal:"):
+            meant = await whole_scope(board, dsn, scope)
+            named = await board.only("resume_swarm", meant)
+        return f"resumed: {meant}" if named["resumed"] else f"was not paused: {meant}"
+
+    typer.echo(ask(dsn, work))
 
 
 def readable(scope: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from juggernaut.app.cli import report
+from juggernaut.app.cli.known import task_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, cell, emit, plain
 from juggernaut.app.cli.people import LimitOption, ask, short
 
@@ -63,7 +64,7 @@ def logs(
 
     async def work(board: Board) -> None:
         """Write what is there, and with --follow what comes."""
-        about = await board.task_id(task) if task else None
+        about = await task_id(board, task) if task else None
         rows = await board.rows("list_logs", about, wanted, limit)
         if not follow:
             emit(rows if json else short(rows, "task_id"), LOG_COLUMNS, json, "logs")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggernaut.app.cli.known import check_role
 from juggernaut.app.cli.output import DsnOption, JsonFlag, database_url, emit, emit_one, run_async
 from juggernaut.domain.errors import ConfigError
 
@@ -36,7 +37,10 @@ def create(
 
 
 def list_all(json: JsonFlag = False, dsn: DsnOption = None) -> None:
-    """List the logins."""
+    """List the logins.
+
+    Example: `juggernaut login list --json`
+    """
 
     async def work() -> list[dict[str, object]]:
         """Ask for them."""
@@ -62,10 +66,13 @@ def limit(
 
     async def work() -> None:
         """Limit it."""
-        from juggernaut.app.logins import limit_login
+        from juggernaut.app.logins import check_name, limit_login
 
         if any_role == bool(roles):
             raise ConfigError("name one role or more, or --any alone to take the limit away")
+        for role in roles or []:
+            check_name(role)
+            await check_role(dsn, role)
         await limit_login(database_url(dsn), name, roles or [])
 
     run_async(work())
@@ -73,7 +80,10 @@ def limit(
 
 
 def drop(name: NameArgument, dsn: DsnOption = None) -> None:
-    """Drop a login; what it wrote stays."""
+    """Drop a login; what it wrote stays.
+
+    Example: `juggernaut login drop ada`
+    """
 
     async def work() -> None:
         """Drop it."""
@@ -87,7 +97,11 @@ def drop(name: NameArgument, dsn: DsnOption = None) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    family = typer.Typer(help="Database logins.", no_args_is_help=True)
+    family = typer.Typer(
+        no_args_is_help=True,
+        help="Database logins: create, list, limit, drop.\n\n"
+        "Example: `juggernaut login create approver ada`",
+    )
     family.command("create")(create)
     family.command("list")(list_all)
     family.command("limit")(limit)

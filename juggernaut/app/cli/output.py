@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+import re
 import sys
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +18,18 @@ from uuid import UUID
 
 import typer
 
-from juggernaut.domain.errors import ConfigError, JuggernautError
+from juggernaut.domain.errors import ConfigError, InvalidInput, JuggernautError
 
 T = TypeVar("T")
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
-SHORT_CELL_CHARS: Final = 16
+# What only an operator may call, of what the commands call; the rest an approver may, too.
+OPERATORS_OWN: Final = frozenset(
+    {"apply_policy", "grant_capability", "limit_login", "revoke_capability", "set_budget"}
+)
+DENIED: Final = re.compile(r"permission denied for (\S+) (\S+)")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 DsnOption = Annotated[
@@ -72,24 +77,19 @@ def emit(
         text = jsonlib.dumps([plain(row) for row in rows], indent=2)  # ASCII: inert on a terminal
         sys.stdout.write(text + "\n")
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    if not rows:
+        sys.stdout.write(f"{cell(title)}: none\n" if title else "none\n")
+        return
+    from juggernaut.app.cli.table import write_table
 
-    table = Table(title=title or None, title_justify="left")
-    for column in columns:
-        # Short values stay whole; the room that is left goes to the long ones.
-        widest = max((len(cell(row.get(column))) for row in rows), default=0)
-        table.add_column(
-            column.replace("_", " "), overflow="fold", no_wrap=widest <= SHORT_CELL_CHARS
-        )
+    heads = [column.replace("_", " ") for column in columns]
+    if write_table(heads, [[cell(row.get(name)) for name in columns] for row in rows], title):
+        return
+    # Too narrow for columns side by side: a block of lines for each row, without empty values.
+    sys.stdout.write(f"{cell(title)}\n\n" if title else "")
     for row in rows:
-        table.add_row(*(Text(cell(row.get(column))) for column in columns))
-    console = Console()
-    if rows:
-        console.print(table)
-    else:
-        console.print(Text(f"{title}: none" if title else "none"))
+        emit_one({name: row.get(name) for name in columns if cell(row.get(name))})
+        sys.stdout.write("\n")
 
 
 def emit_one(row: Mapping[str, object], json: bool = False) -> None:
@@ -125,9 +125,35 @@ def known_errors() -> Iterator[None]:
     except ConfigError as error:
         fail(str(error), EXIT_USAGE)
     except JuggernautError as error:
-        fail(str(error), EXIT_FAILED)
+        fail(with_login(str(error)), EXIT_FAILED)
     except KeyboardInterrupt:
         fail("interrupted", EXIT_INTERRUPTED)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Make a refused value a usage error: it stands on the command line."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise ConfigError(str(error)) from None
+
+
+def with_login(message: str) -> str:
+    """Add to a refusal of PostgreSQL which login has the right.
+
+    >>> with_login("permission denied for function set_budget")
+    "permission denied for function set_budget: use the operator's address"
+    """
+    denied = DENIED.fullmatch(message)
+    if denied is None:
+        return message
+    if denied[1] in ("database", "schema") or denied[2] in OPERATORS_OWN:
+        return f"{message}: use the operator's address"
+    return (
+        f"{message}: use the address of an approver (`juggernaut login create approver NAME`),"
+        " or the operator's"
+    )
 
 
 def run_async(work: Coroutine[object, object, T]) -> T:

@@ -23,7 +23,10 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A policy fil
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(no_args_is_help=True, help="The policy: show, try a changed one, apply.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="The policy: show, try a changed one, apply.\n\nExample: `juggernaut policy show`",
+    )
     group.command("show")(show)
     group.command("try")(try_policy)
     group.command("apply")(apply_policy)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import typer
 
+from juggernaut.app.cli.known import task_id
 from juggernaut.app.cli.output import (
     EXIT_FAILED,
     ConfigOption,
@@ -15,6 +16,7 @@ from juggernaut.app.cli.output import (
     JsonFlag,
     emit_one,
     run_async,
+    usage_errors,
     write_block,
 )
 from juggernaut.app.cli.people import ask
@@ -85,9 +87,10 @@ def fork(
         """Check all that can be checked here, make the task, and read it back."""
         from juggernaut.app.forking import check_model, choose
 
-        origin: UUID = await board.task_id(start)
-        check_model(model, config)
-        chosen = choose(str(origin), cassette, from_step, config)
+        origin: UUID = await task_id(board, start)
+        with usage_errors():
+            check_model(model, config)
+            chosen = choose(str(origin), cassette, from_step, config)
         made = await board.only("fork_task", origin, from_step, model, chosen.name, chosen.digest)
         return await board.only("show_task", made["id"])
 

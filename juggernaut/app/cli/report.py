@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "title", "created_at", "task_id")
 
-report = typer.Typer(help="Reports: list, show; alone it shows the newest.")
+report = typer.Typer(
+    help="Reports: list, show; alone it shows the newest.\n\nExample: `juggernaut report`"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,10 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @report.callback(invoke_without_command=True)
 def newest(context: typer.Context, json: JsonFlag = False, dsn: DsnOption = None) -> None:
-    """Show the newest report.
-
-    Example: `juggernaut report`
-    """
+    """Show the newest report."""
     if context.invoked_subcommand is None:
         write(ask(dsn, lambda board: find(board, None)), json)
 

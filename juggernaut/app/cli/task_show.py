@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from juggernaut.app.cli.known import task_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one, write_block
 from juggernaut.app.cli.people import ask
 from juggernaut.domain.stages import stages_of, totals
@@ -70,7 +71,7 @@ def show(
 
     async def work(board: Board) -> Row:
         """Read all that belongs to the task."""
-        return await read_story(board, await board.task_id(start))
+        return await read_story(board, await task_id(board, start))
 
     row = ask(dsn, work)
     if json:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from juggernaut.app.cli.known import check, check_title, check_type, goal_id, task_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
 from juggernaut.app.cli.replay import fork, replay
 from juggernaut.app.cli.task_show import IdArgument, show
 from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.states import TaskStatus
 
 if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
@@ -21,7 +23,9 @@ WHY_COLUMNS = ("reason", "owner", "deadline")
 CHECK_MARK = " :: "
 
 task = typer.Typer(
-    no_args_is_help=True, help="Tasks: add, list, show, cancel, retry, why, replay, fork."
+    no_args_is_help=True,
+    help="Tasks: add, list, show, cancel, retry, why, replay, fork.\n\n"
+    "Example: `juggernaut task list --status failed`",
 )
 
 
@@ -63,10 +67,11 @@ def add(
 
     async def work(board: Board) -> Row:
         """Add it and read it back."""
-        belongs = await board.goal_id(goal) if goal else None
+        check_title(title)
+        belongs = await goal_id(board, goal) if goal else None
         payload = {"command": words(command)} if command else {}
         wanted = [criterion_row(text) for text in criterion or []]
-        first = [await board.task_id(start) for start in needs or []]
+        first = [await task_id(board, start) for start in needs or []]
         made = await board.only(
             "add_task",
             *(title, description, task_type, priority, risk, wanted, repo, belongs, payload),
@@ -93,7 +98,11 @@ def list_tasks(
 
     async def work(board: Board) -> list[Row]:
         """Read the rows."""
-        belongs = await board.goal_id(goal) if goal else None
+        if status is not None:
+            check("status of a task", status, list(TaskStatus))
+        if task_type is not None:
+            await check_type(board, task_type)
+        belongs = await goal_id(board, goal) if goal else None
         return await board.rows("list_tasks", status, task_type, belongs, limit)
 
     rows = ask(dsn, work)
@@ -142,15 +151,17 @@ def why(start: IdArgument, json: JsonFlag = False, dsn: DsnOption = None) -> Non
 
     async def work(board: Board) -> list[Row]:
         """Ask the database."""
-        return await board.rows("explain_task", await board.task_id(start))
+        return await board.rows("explain_task", await task_id(board, start))
 
     emit(ask(dsn, work), WHY_COLUMNS, json, "why")
 
 
 async def decide(board: Board, query: str, start: str, text: str) -> Row:
     """Call a function for people on one task; give the task as it stands then."""
-    found = await board.task_id(start)
-    await board.rows(query, found, text)
+    found = await task_id(board, start)
+    said = str((await board.only(query, found, text))[query])
+    if said.startswith("already "):
+        raise InvalidInput(f"nothing changed: task {found} is {said}")
     row = await board.only("show_task", found)
     kept = ("id", "title", "status", "approved_by", "blocked_reason", "error_message")
     return {name: row.get(name) for name in kept}
