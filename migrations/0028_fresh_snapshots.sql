@@ -60,6 +60,7 @@ BEGIN
   IF NEW.status <> 'pending' OR length(btrim(NEW.title)) NOT BETWEEN 1 AND 300 OR NEW.description <> '' OR NEW.payload <> '{}'
      OR NEW.acceptance_criteria IS NOT NULL OR NEW.dedupe_key IS NOT NULL OR NEW.concurrency_key IS NOT NULL
      OR NEW.max_attempts <> 3 OR NEW.timeout_seconds <> 3600 OR NEW.budget_usd IS NOT NULL OR NEW.on_failed_need <> 'block'
+     OR NEW.run_after IS NOT NULL OR NEW.deadline IS NOT NULL
      OR NEW.fence <> 0 OR NEW.attempts <> 0 OR NEW.evidence_id IS NOT NULL OR NEW.completed_at IS NOT NULL
      OR NEW.approved_by IS NOT NULL OR NEW.approved_at IS NOT NULL OR NEW.started_at IS NOT NULL OR NEW.session_id IS NOT NULL
      OR NEW.lease_login IS NOT NULL OR NEW.lease_hash IS NOT NULL OR NEW.lease_until IS NOT NULL

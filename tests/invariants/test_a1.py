@@ -37,7 +37,7 @@ async def check(scene: Scene) -> None:
             )
             assert found == want, f"{task_type} declared {declared} is {found}"
     await scene.operator.execute("SELECT pause_swarm('type:code')")
-    await scene.operator.execute("UPDATE governance_tasks SET run_after = 'infinity'")
+    await scene.operator.execute("UPDATE governance_tasks SET run_after = '9999-12-31'")
     for declared, planned in itertools.product(Risk, Risk):
         claim = await scene.claimed(risk_level=declared.value, priority="critical")
         body = {"n": f"{declared}{planned}"}

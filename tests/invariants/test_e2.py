@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from juggernaut.domain.evidence import OWED, shortcomings
-from juggernaut.domain.model import Evidence, Lease, WorkerId
+from juggernaut.domain.model import Evidence, Lease, ProposedTask, WorkerId
 from tests.invariants.scene import Connection, Scene, refusal
 
 SHA, DIGEST = "b" * 40, "c" * 64
@@ -31,6 +31,7 @@ GOOD: dict[str, dict[str, object]] = {
     "planning": {"task_ids": ["a"]},
     "strategy": {"recommendation_ids": [], "metrics_digest": DIGEST},
 }
+NAMED: dict[str, object] = {"report_id": 0, "task_ids": ["a"]}  # each stands for the task's own
 WRONG: dict[str, tuple[object, ...]] = {
     "sha": ("Done", "b" * 39, "B" * 40, "b" * 41, 7, ["b" * 40]),
     "number": ("three", "", -1.5, [1], {"n": 1}, "1; DROP TABLE x"),
@@ -101,10 +102,14 @@ async def check_contract(scene: Scene, kind: str) -> None:
     good = dict(GOOD[kind])
     if "report_id" in good:
         good["report_id"] = await scene.swarm.store.save_report(claim.lease, "t", "b", {})
+    if "task_ids" in good:
+        made = (ProposedTask("a", "a", "", "command", ()),)
+        good["task_ids"] = list(map(str, await scene.swarm.store.propose_tasks(claim.lease, made)))
     assert await accepted(worker, lease, kind, good), f"{kind}: good facts were refused"
     for why, facts in bad(kind):
-        if "report_id" in facts and facts["report_id"] == 0:
-            facts = {**facts, "report_id": good["report_id"]}
+        for fact, stands in NAMED.items():
+            if fact in facts and facts[fact] == stands:
+                facts = {**facts, fact: good[fact]}
         assert not await accepted(worker, lease, kind, facts), f"{kind}: {why} was accepted"
 
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from tests.fixtures_postgres import Database, Login
-from tests.store.swarm import open_swarm
+from tests.store.swarm import command_completion, open_swarm
 
 LONG = 400
 # column, a value in SQL, what the refusal says
@@ -28,6 +28,7 @@ FAULTS = {
         "payload has [0-9]+ bytes",
     ),
     "unknown policy": ("on_failed_need", "'shrug'", "unknown on_failed_need 'shrug'"),
+    "long worker": ("assigned_worker", f"repeat('x', {LONG})", "assigned_worker has 400"),
     "unknown type": ("task_type", "'juggling'", "unknown task_type 'juggling'"),
     "unknown priority": ("priority", "'soon'", "unknown priority 'soon'"),
 }
@@ -51,6 +52,42 @@ async def test_content_out_of_bounds_is_refused_by_name(
             await swarm.operator.execute(
                 f"UPDATE governance_tasks SET {column} = {value} WHERE id = $1", task
             )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("run_after", "'infinity'", "run_after is infinity"),
+        ("run_after", "'-infinity'", "run_after is -infinity"),
+        ("deadline", "'infinity'", "deadline is infinity"),
+        ("assigned_worker", f"repeat(md5('x'), {LONG})", "assigned_worker has 12800 characters"),
+    ],
+)
+async def test_what_waits_can_be_placed_when_its_need_completes(
+    database: Database, worker_login: Login, column: str, value: str, says: str
+) -> None:
+    """Or it is refused to who writes it, not to who completes the need."""
+    async with open_swarm(database, worker_login) as swarm:
+        need = await swarm.add()
+        task = await swarm.add(depends_on=[need])
+        insert = f"INSERT INTO governance_tasks (title, task_type, depends_on, {column})"
+        for needs in ([need], []):
+            with pytest.raises(asyncpg.PostgresError, match=says):
+                await swarm.operator.execute(
+                    f"{insert} VALUES ('t', 'command', $1, {value})", needs
+                )
+        for row in (task, need):
+            with pytest.raises(asyncpg.PostgresError, match=says):
+                await swarm.operator.execute(
+                    f"UPDATE governance_tasks SET {column} = {value} WHERE id = $1", row
+                )
+        claim = await swarm.claim_one(await swarm.worker())
+        with pytest.raises(asyncpg.PostgresError, match=says):
+            await swarm.operator.execute(
+                f"UPDATE governance_tasks SET {column} = {value} WHERE id = $1", need
+            )
+        assert await swarm.store.complete(claim.lease, command_completion())
+        assert await swarm.status(task) == "pending"
 
 
 @pytest.mark.parametrize(
