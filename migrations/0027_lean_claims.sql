@@ -267,8 +267,8 @@ BEGIN
       SELECT t.id, t.place, t.acceptance_criteria IS NOT NULL AS judged, jsonb_typeof(i.learning) = 'object' AS taught,
              (SELECT a.ctid FROM juggernaut.attempts a WHERE a.task_id = t.id AND a.fence = t.fence AND a.ended_as IS NULL) AS try
         FROM (SELECT x.*, y.required_facts
-                FROM jsonb_to_recordset(p_items) AS x (task uuid, fence bigint, secret uuid, kind text, facts jsonb, verdicts jsonb, learning jsonb)
-                JOIN juggernaut.task_types y ON y.task_type = x.kind
+                FROM jsonb_to_recordset(p_items) AS x (task uuid, fence bigint, secret uuid, kind text, facts jsonb, verdicts jsonb, learning jsonb, result jsonb)
+                JOIN juggernaut.task_types y ON y.task_type = x.kind AND coalesce(octet_length(x.result::text), 0) <= 1048576
                ORDER BY x.task) i
        CROSS JOIN LATERAL (SELECT g.*, g.ctid AS place FROM public.governance_tasks g WHERE g.id = i.task OFFSET 0 FOR NO KEY UPDATE) t
        WHERE t.status = 'in_progress' AND t.fence = i.fence AND t.lease_hash = juggernaut.hash(i.secret) AND t.lease_login = v_login
@@ -347,6 +347,9 @@ BEGIN
   missing := juggernaut.missing_facts(t.task_type, p_facts);
   IF p_kind <> t.task_type OR cardinality(missing) > 0 THEN
     PERFORM juggernaut.refuse('JG001', format('evidence for a %s task lacks or has in the wrong form: %s', t.task_type, array_to_string(missing, ', ')));
+  END IF;
+  IF octet_length(p_result::text) > 1048576 THEN
+    PERFORM juggernaut.refuse('JG001', format('result has %s bytes as text, and may have 1048576', octet_length(p_result::text)));
   END IF;
   INSERT INTO juggernaut.verdicts (task_id, fence, number, verdict, source, facts)
     SELECT t.id, t.fence, c.number,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from juggernaut.domain.model import Sha
+from juggernaut.domain.model import Sha, TaskId
 
 
 class Mergeable(StrEnum):
@@ -130,3 +130,8 @@ class Promises:
     merge_queue: bool
     required_checks: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def branch_name(task: TaskId) -> str:
+    """Name the one branch of a task; the database knows its form, too."""
+    return f"feature/{task}"

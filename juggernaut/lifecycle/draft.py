@@ -9,7 +9,7 @@ from juggernaut.domain.limits import TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import feedback_of
 from juggernaut.domain.pull_rules import inert
-from juggernaut.domain.pulls import Pull
+from juggernaut.domain.pulls import Pull, branch_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Landed:
 
 def branch_of(task: Task) -> str:
     """Name the one branch of a task."""
-    return f"feature/{task.id}"
+    return branch_name(task.id)
 
 
 def pull_title(task: Task) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from juggernaut.domain.errors import ForgeError, InvalidInput
 from juggernaut.domain.model import Json, TaskId
+from juggernaut.domain.pulls import branch_name
 from juggernaut.lifecycle.attempt import Services
 
 
@@ -33,7 +34,7 @@ async def confirm_merges(services: Services) -> Json:
 
 async def _look(services: Services, task: TaskId, repo: object) -> tuple[str, str]:
     """Give the state of the task's pull request, and what to tell a person of it."""
-    branch = f"feature/{task}"
+    branch = branch_name(task)
     place = str(repo) if repo else services.settings.repo
     if not place:
         return "none", "the task names no repository and none is configured"

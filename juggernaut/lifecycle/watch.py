@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from juggernaut.domain.errors import ForgeError, InvalidInput
+from juggernaut.domain.errors import ForgeError, InvalidInput, LawRefused
 from juggernaut.domain.limits import LOG_MESSAGE_CHARS, WATCHES_PER_LOOK
 from juggernaut.domain.model import Json, Sha, TaskId
 from juggernaut.domain.pull_steps import Move, Step, step_of
-from juggernaut.domain.pulls import PullView, ReviewState
+from juggernaut.domain.pulls import PullView, ReviewState, branch_name
 from juggernaut.domain.redact import scrub
 from juggernaut.lifecycle.attempt import Services
 
@@ -38,8 +38,9 @@ async def follow_pulls(services: Services) -> Json:
         counts["looked"] += 1
         try:
             counts[await _follow(services, row)] += 1
-        except (ForgeError, InvalidInput):
-            # A forge that is away has said nothing: it is asked again the next time.
+        except (ForgeError, InvalidInput, LawRefused):
+            # A forge that is away has said nothing: it is asked again the next time. So it is when
+            # somebody claimed the task meanwhile, whose pull request it is then.
             counts["unanswered"] += 1
     return counts
 
@@ -95,13 +96,17 @@ async def _report_reviews(services: Services, row: Json) -> str:
 
 
 async def _tidy(services: Services, row: Json) -> str:
-    """Clear up after a task that is over: close what was given up, drop the branch of the rest."""
-    repo, number = str(row["repo"]), _number(row)
+    """Clear up after a task that is over: close what was given up, drop the branch of the rest.
+
+    Only the branch of the task itself, whatever the watch names: a login could have written it.
+    """
+    repo, number, branch = str(row["repo"]), _number(row), branch_name(_task(row))
     if row["status"] == "completed":
-        await services.forge.delete_branch(repo, str(row["branch"]), Sha(str(row["head"])))
+        if row["branch"] == branch:
+            await services.forge.delete_branch(repo, branch, Sha(str(row["head"])))
     else:
         view = await services.forge.look(repo, number)
-        if view is not None and view.pull.state == "open":
+        if view is not None and view.pull.state == "open" and view.pull.head_branch == branch:
             reason = f"Task {row['task_id']} was {row['status']}."
             await services.forge.close_pull(repo, number, reason)
     await services.store.drop_watch(_task(row))

@@ -199,3 +199,38 @@ async def test_a_claim_says_how_much_it_wants(scene: Scene, slots: int | None) -
         await scene.swarm.pool.fetch(
             "SELECT * FROM juggernaut.claim_v1($1, $2, $3)", session.id, session.secret, slots
         )
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_result_of_more_than_a_mebibyte_is_refused(scene: Scene, together: bool) -> None:
+    """Alone by name; in a batch it is not in order, and what is with it is completed."""
+    big, small = await scene.claimed(), await scene.claimed("w2")
+    worker = await scene.database.connect(scene.worker)
+    result = json.dumps({"text": "x" * 1024 * 1024})
+    facts = {"command": ["true"], "exit_code": 0, "output_digest": "0" * 64}
+    if together:
+        rows = await worker.fetch(
+            "SELECT * FROM juggernaut.complete_batch_v1($1::text::jsonb)",
+            json.dumps(
+                [
+                    {
+                        "task": str(claim.lease.task_id),
+                        "fence": claim.lease.fence,
+                        "secret": str(claim.lease.secret),
+                        **{"kind": "command", "facts": facts, "summary": "ran true"},
+                        "result": json.loads(result) if claim is big else None,
+                    }
+                    for claim in (big, small)
+                ]
+            ),
+        )
+        assert [row["landed"] for row in rows] == [None, True]
+    else:
+        lease = big.lease
+        with pytest.raises(asyncpg.PostgresError, match="result has [0-9]+ bytes"):
+            await worker.fetchval(
+                "SELECT juggernaut.complete_v1($1, $2, $3, 'command', $4::text::jsonb, '[]',"
+                " 'ran true', NULL, $5::text::jsonb)",
+                *(lease.task_id, lease.fence, lease.secret, json.dumps(facts), result),
+            )
+    assert await scene.swarm.status(big.lease.task_id) == "in_progress"
