@@ -26,7 +26,6 @@ POLL_SECONDS = 5.0
 SHA = "0" * 40
 DIGEST = "0" * 64
 FACTS: dict[str, dict[str, object]] = {
-    "planning": {"task_ids": ["none"]},
     "code": {
         **{"pull_number": 1, "pull_url": "https://example.invalid/pull/1", "head_sha": SHA},
         **{"base_sha": SHA, "merged_sha": SHA, "files": ["a"], "tests": {"passed": 1}},

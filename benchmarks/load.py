@@ -14,8 +14,8 @@ ALL_TYPES: Final = (
 # Nothing is loaded of the absent type, and a handful of the rare one whatever the depth.
 ABSENT: Final = "report"
 RARE: Final = "strategy"
-# Its evidence names a report, which a no-op does not write.
-NEEDS_A_REPORT: Final = "research"
+# Their evidence names a report and tasks of their own, which a no-op does not write.
+NAME_ROWS: Final = ("planning", "research")
 RARE_ROWS: Final = 5_000
 AGE: Final = 60_000
 OLD: Final = 3_600_000
@@ -87,4 +87,4 @@ async def load_pending(admin: Connection, rows: int, *, rare: bool = True, age: 
 
 def usual() -> list[str]:
     """Give the types of which there are many rows."""
-    return [name for name in ALL_TYPES if name not in (RARE, ABSENT, NEEDS_A_REPORT)]
+    return [name for name in ALL_TYPES if name not in (RARE, ABSENT, *NAME_ROWS)]
