@@ -222,6 +222,13 @@ async def worker_login(database: Database) -> AsyncIterator[Login]:
 
 
 @pytest.fixture
+async def plain_login(database: Database) -> AsyncIterator[Login]:
+    """The login of a program that works by plain SQL, in this test's database."""
+    async with fresh_login(database, "juggernaut_plain") as login:
+        yield login
+
+
+@pytest.fixture
 async def approver_login(database: Database) -> AsyncIterator[Login]:
     """An approver's login in this test's database."""
     async with fresh_login(database, "juggernaut_approver") as login:

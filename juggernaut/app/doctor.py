@@ -251,19 +251,22 @@ def judge_server(facts: ServerFacts) -> Iterator[Finding]:
 
 def judge_login(facts: ServerFacts, *, shared: bool) -> Iterator[Finding]:
     """Judge what the workers' login could do besides work."""
-    remedy = "juggernaut login create worker NAME, and set WORKER_DATABASE_URL to its URL"
+    from juggernaut.app.logins import WORKER_REMEDY
+
     if shared:
         yield Finding(
             "worker login",
             "warn",
             f"SHARED LOGIN: workers use {facts.login} and drop to juggernaut_worker",
-            remedy,
+            WORKER_REMEDY,
         )
     elif facts.superuser or facts.owner or facts.approver:
         power = "a superuser" if facts.superuser else "an owner" if facts.owner else "an approver"
-        yield Finding("worker login", "fail", f"{facts.login} is {power} too", remedy)
+        yield Finding("worker login", "fail", f"{facts.login} is {power} too", WORKER_REMEDY)
     elif not facts.worker:
-        yield Finding("worker login", "fail", f"{facts.login} is no juggernaut_worker", remedy)
+        yield Finding(
+            "worker login", "fail", f"{facts.login} is no juggernaut_worker", WORKER_REMEDY
+        )
     else:
         yield Finding("worker login", "ok", facts.login)
 

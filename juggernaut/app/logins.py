@@ -1,4 +1,4 @@
-"""Database logins for workers, approvers and readers, and what doctor asks of a server.
+"""Database logins: workers, plain-SQL programs, approvers, readers; what doctor asks of a server.
 
 A login has one group role and nothing else. Its password is made here and sent as a SCRAM
 verifier, so that it stands in no server log.
@@ -29,7 +29,8 @@ from juggernaut.domain.errors import (
     SchemaDrift,
 )
 
-KINDS: Final = ("worker", "approver", "reader")
+KINDS: Final = ("worker", "plain", "approver", "reader")
+WORKING: Final = ("worker", "plain")
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 LOGIN_KEYS: Final = frozenset({"user", "password"})
 RESERVED: Final = ("pg_", "juggernaut_")
@@ -79,6 +80,11 @@ SELECT current_setting('server_version_num')::int AS version_num,
                  AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS approver
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
+MAY_WORK: LiteralString = """
+SELECT session_user::text AS login,
+       has_function_privilege('juggernaut.open_session_v1(text, text, jsonb)', 'EXECUTE') AS may
+"""
+WORKER_REMEDY: Final = "juggernaut login create worker NAME, and set WORKER_DATABASE_URL to its URL"
 GRANTS_READABLE: LiteralString = """
 SELECT coalesce(has_table_privilege(to_regclass('juggernaut.grants'), 'SELECT'), false)
 """
@@ -88,6 +94,7 @@ FROM juggernaut.grants GROUP BY worker_type
 """
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Asks: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ async def create_login(dsn: str, kind: str, name: str) -> str:
     async with connected(dsn) as connection, connection.transaction():
         statement = await connection.fetchval(CREATE, name, scram(password), f"juggernaut_{kind}")
         await connection.execute(statement)
-        for setting, value in WORKER_SETTINGS if kind == "worker" else ():
+        for setting, value in WORKER_SETTINGS if kind in WORKING else ():
             await connection.execute(await connection.fetchval(SET, name, setting, value))
     return url_of(dsn, name, password)
 
@@ -128,7 +135,7 @@ async def list_logins(dsn: str) -> list[dict[str, object]]:
 async def limit_login(dsn: str, name: str, kinds: Sequence[str]) -> None:
     """Let a worker's login work as these kinds of worker only; none: as any kind again."""
     check_name(name)
-    if name not in {row["name"] for row in await list_logins(dsn) if row["kind"] == "worker"}:
+    if name not in {row["name"] for row in await list_logins(dsn) if row["kind"] in WORKING}:
         raise InvalidInput(f"{name!r} is no worker's login; `juggernaut login list` shows them")
     for kind in kinds:
         check_name(kind)
@@ -150,6 +157,14 @@ async def drop_login(dsn: str, name: str) -> None:
         raise InvalidInput(f"{name!r} is no login made here; `juggernaut login list` shows them")
     async with connected(dsn) as connection:
         await connection.execute(await connection.fetchval(DROP, name))
+
+
+async def check_worker_login(connected_as: Asks) -> None:
+    """Raise ConfigError unless this login may work as `juggernaut run` does."""
+    row = await connected_as.fetchrow(MAY_WORK)
+    if row is None or not row["may"]:
+        login = "this login" if row is None else f"the login {row['login']}"
+        raise ConfigError(f"{login} is no worker's: {WORKER_REMEDY}")
 
 
 async def server_facts(dsn: str) -> ServerFacts:

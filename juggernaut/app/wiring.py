@@ -31,6 +31,7 @@ from juggernaut.adapters.sandboxes.probe import account_told, best_sandbox
 from juggernaut.app.agents import choose_agent
 from juggernaut.app.doors import doors
 from juggernaut.app.github import HOW, GitHub, opened
+from juggernaut.app.logins import check_worker_login
 from juggernaut.app.migrate import check_schema
 from juggernaut.app.resources import read_prompts
 from juggernaut.app.role_files import load_role
@@ -86,6 +87,7 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
         pool = await stack.enter_async_context(
             open_pool(live.worker_dsn, size=1 + settings.pool_size, role=drop_to, pooled=pooled)
         )
+        await check_worker_login(pool)
         pulse_pool = await stack.enter_async_context(
             open_pool(live.worker_dsn, size=1, role=drop_to, pooled=pooled)
         )

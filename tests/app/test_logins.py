@@ -119,3 +119,38 @@ def test_the_address_keeps_everything_but_the_login() -> None:
     """Host, port, database and options stay; the old login goes, wherever it stood."""
     old = "postgresql://op:FAKE@[::1]:5433/db?sslmode=require&user=op&password=FAKE"
     assert url_of(old, "w", "p@/") == "postgresql://w:p%40%2F@[::1]:5433/db?sslmode=require"
+
+
+@pytest.mark.parametrize("kind", ["plain", "reader"])
+async def test_another_login_runs_no_worker(
+    database: Database, name: str, tmp_path: Path, kind: str
+) -> None:
+    """`run` ends at once and `doctor` fails; both say which login is needed."""
+    ended = await call(tmp_path, "login", "create", kind, name, DATABASE_URL=database.url)
+    assert ended.code == 0, ended
+    mine = {"WORKER_DATABASE_URL": ended.out.strip(), "WORKER_TYPE": "executor"}
+    remedy = "juggernaut login create worker NAME"
+    try:
+        ended = await call(tmp_path, "run", **mine)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"the login {name} is no worker's: {remedy}" in ended.err
+        ended = await call(tmp_path, "doctor", **mine)
+        assert ended.code == 1
+        assert f"{name} is no juggernaut_worker" in ended.out
+        assert remedy in ended.out
+    finally:
+        await drop_login(database.url, name)
+
+
+async def test_a_plain_login_can_be_limited(database: Database, name: str) -> None:
+    """It registers as these kinds of worker only, as a worker's login does."""
+    connection = await asyncpg.connect(await create_login(database.url, "plain", name))
+    register = "INSERT INTO worker_registry (worker_id, worker_type) VALUES ($1, $2)"
+    try:
+        await limit_login(database.url, name, ["analyst"])
+        with pytest.raises(asyncpg.PostgresError, match="may not work as 'executor'"):
+            await connection.execute(register, "one", "executor")
+        await connection.execute(register, "two", "analyst")
+    finally:
+        await connection.close()
+        await drop_login(database.url, name)

@@ -14,7 +14,7 @@ from tests.store.swarm import open_swarm
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 COOKBOOK = recipes((REPO / "docs" / "sql-cookbook.md").read_text(encoding="utf-8"))
 MORE = ("audit_verify", "send_back", "limit_login", "request_approval", "trusted => false")
-LOGINS = {"reader", "worker", "approver", "operator"}
+LOGINS = {"reader", "plain", "worker", "approver", "operator"}
 # What people look at; each has to occur in the cookbook.
 VIEWS = {
     *("pending_approvals", "task_board", "worker_board", "why_idle", "goal_progress", "spend"),
@@ -48,12 +48,16 @@ async def judged(connection: Connection, recipe: Recipe, statement: str) -> str:
 
 async def test_every_statement_does_what_the_cookbook_says(
     database: Database,
+    plain_login: Login,
     worker_login: Login,
     approver_login: Login,
     reader_login: Login,
 ) -> None:
-    """As the reader, worker, approver and operator that it names."""
-    logins = {"worker": worker_login, "approver": approver_login, "reader": reader_login}
+    """As the login that it names."""
+    logins = {
+        **{"worker": worker_login, "plain": plain_login},
+        **{"approver": approver_login, "reader": reader_login},
+    }
     connections = {name: await database.connect(login) for name, login in logins.items()}
     connections["operator"] = await database.connect()
     wrong = []

@@ -10,6 +10,7 @@ import pytest
 from juggernaut.domain.model import Json, Sha
 from juggernaut.domain.pulls import Pull
 from juggernaut.lifecycle.settle import confirm_merges
+from tests.fixtures_postgres import Database, Login
 from tests.governance.plain_sql import NAME, PlainWorker
 from tests.roles.bench import BAD_SLUG, CRITERIA, GOOD_SLUG, Approver, Bench
 
@@ -133,13 +134,16 @@ async def test_a_merge_that_needs_a_decision_gets_it_afterwards(
     assert await bench.rows("SELECT * FROM law_violations") == []
 
 
-async def test_no_login_confirms_its_own_word(bench: Bench, plain: PlainWorker) -> None:
-    """A false answer only makes the daemon look, and the forge has the last word."""
+async def test_a_false_answer_only_makes_the_daemon_look(
+    bench: Bench, plain: PlainWorker, database: Database, worker_login: Login
+) -> None:
+    """A worker's login that lies about the forge completes nothing: the forge has the last word."""
     task = await bench.add_task("code", acceptance_criteria=CRITERIA)
     await plain.report_merge(task)
     fence = (await bench.task(task))["fence"]
     lie = "SELECT juggernaut.confirm_merge_v1($1, $2, 'merged', 'trust me')"
-    assert await plain.connection.fetchval(lie, task, fence) == "pending"
+    liar = await database.connect(worker_login)
+    assert await liar.fetchval(lie, task, fence) == "pending"
     with pytest.raises(asyncpg.PostgresError, match="waits for the verifier"):
         await plain.claim(task)
     assert await bench.work("executor") == "parked"

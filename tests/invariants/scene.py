@@ -113,10 +113,12 @@ def changed(before: dict[str, object], after: dict[str, object]) -> list[str]:
 
 
 @asynccontextmanager
-async def open_scene(database: Database, worker: Login) -> AsyncIterator[Scene]:
+async def open_scene(
+    database: Database, worker: Login, rival_group: str = "juggernaut_worker"
+) -> AsyncIterator[Scene]:
     """Open a scene on a migrated database."""
     async with AsyncExitStack() as stack:
-        rival = await stack.enter_async_context(fresh_login(database, "juggernaut_worker"))
+        rival = await stack.enter_async_context(fresh_login(database, rival_group))
         approver = await stack.enter_async_context(fresh_login(database, "juggernaut_approver"))
         reader = await stack.enter_async_context(fresh_login(database, "juggernaut_reader"))
         swarm = await stack.enter_async_context(open_swarm(database, worker))

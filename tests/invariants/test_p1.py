@@ -11,7 +11,10 @@ from tests.invariants.mutants import Mutant
 from tests.invariants.mutants_ap import MUTANTS
 from tests.invariants.scene import Scene
 
-GROUPS = ("juggernaut_worker", "juggernaut_approver", "juggernaut_reader", "public")
+GROUPS = (
+    *("juggernaut_worker", "juggernaut_plain", "juggernaut_approver", "juggernaut_reader"),
+    "public",
+)
 DECISIVE = (
     *("juggernaut.grants", "public.approvals", "public.budgets", "juggernaut.evidence"),
     *(

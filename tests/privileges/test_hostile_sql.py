@@ -22,10 +22,12 @@ from tests.privileges.test_matrix import matrix
 from tests.store.swarm import GATE, command_completion
 
 
-@pytest.fixture
-async def scene(database: Database, worker_login: Login) -> AsyncIterator[Scene]:
-    """A database with one login of each kind; the rival is the hostile one."""
-    async with open_scene(database, worker_login) as made:
+@pytest.fixture(params=["juggernaut_worker", "juggernaut_plain"])
+async def scene(
+    database: Database, worker_login: Login, request: pytest.FixtureRequest
+) -> AsyncIterator[Scene]:
+    """A database with one login of each kind; the rival is the hostile one, of either group."""
+    async with open_scene(database, worker_login, request.param) as made:
         yield made
 
 

@@ -16,7 +16,7 @@ from tests.fixtures_postgres import Database
 from tests.invariants.scene import Connection
 
 SNAPSHOT: Final = Path(__file__).with_name("matrix.txt")
-KINDS: Final = "('worker'), ('approver'), ('reader'), ('public')"
+KINDS: Final = "('worker'), ('plain'), ('approver'), ('reader'), ('public')"
 WHO: Final = "CASE k.kind WHEN 'public' THEN 'public' ELSE 'juggernaut_' || k.kind END"
 # MAINTAIN came with PostgreSQL 17; nobody here holds it, and the table is the same on all.
 TABLE_POWERS: Final = "'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'"

@@ -1,11 +1,10 @@
-"""The SQL that the worker instructions print, run unchanged as a worker's login.
+"""The SQL that the worker instructions print, run unchanged as a worker's login and a plain one.
 
 Only the capitalised placeholders (TASK_ID, WORKER_ID, ...) are filled in.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -151,10 +150,13 @@ class Psql:
         return found
 
 
-@pytest.fixture
-async def psql(database: Database, worker_login: Login) -> AsyncIterator[Psql]:
+@pytest.fixture(params=["worker", "plain"])
+async def psql(
+    database: Database, worker_login: Login, plain_login: Login, request: pytest.FixtureRequest
+) -> Psql:
     """A worker's connection and the operator's."""
-    yield Psql(await database.connect(worker_login), await database.connect())
+    login = plain_login if request.param == "plain" else worker_login
+    return Psql(await database.connect(login), await database.connect())
 
 
 async def test_the_printed_life_of_a_task(psql: Psql) -> None:

@@ -1,4 +1,4 @@
-"""`juggernaut login`: database logins for workers, approvers and readers."""
+"""`juggernaut login`: database logins for workers, plain-SQL programs, approvers and readers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from juggernaut.app.cli.output import DsnOption, JsonFlag, database_url, emit, e
 from juggernaut.domain.errors import ConfigError
 
 NameArgument = Annotated[str, typer.Argument(help="The login: a-z, 0-9 and _.")]
-KindArgument = Annotated[str, typer.Argument(help="worker, approver or reader.")]
+KindArgument = Annotated[str, typer.Argument(help="worker, plain, approver or reader.")]
 
 
 def create(
     kind: KindArgument, name: NameArgument, json: JsonFlag = False, dsn: DsnOption = None
 ) -> None:
     """Create a login and write its URL, alone, to standard output.
+
+    A `plain` one works by the statements of the worker instructions alone: it has none of the
+    daemon's functions, so `juggernaut run` cannot use it, and its merges are verified by others.
 
     Example: `export WORKER_DATABASE_URL=$(juggernaut login create worker swarm)`
     """
