@@ -103,7 +103,9 @@ def test_each_help_has_an_example() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("config",), ("config", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("--help",), ("config",), ("config", "--json")]
+)
 async def test_a_full_disk_is_one_line_and_exit_code_1(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
