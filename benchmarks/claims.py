@@ -16,13 +16,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Final, LiteralString
+from typing import Final
 
 import structlog
 
 from benchmarks import latency, load
 from benchmarks.drain import MANY_SLOTS, SLOTS, WARM_JOBS, drain
+from benchmarks.guards import GUARDS, inserts
 from benchmarks.limit import measure_limit
+from benchmarks.lines import Line, row
 from benchmarks.plans import poll_buffers
 from benchmarks.scratch import Scratch, connected, scratch_server
 from juggernaut.adapters.postgres.pool import open_pool
@@ -33,38 +35,6 @@ RUN_SECONDS: Final = 1_500.0
 DRAIN_SECONDS: Final = 6.0
 DEPTH_JOBS: Final = 300
 DEPTH_ROUNDS: Final = 9
-# What a guard costs: the statement switches it off in a scratch database, nowhere else.
-GUARDS: Final[dict[str, LiteralString]] = {
-    "guard of moves": "ALTER TABLE governance_tasks DISABLE TRIGGER guard_update",
-    "all triggers": "ALTER TABLE governance_tasks DISABLE TRIGGER USER",
-    "checks": (
-        "ALTER TABLE governance_tasks DROP CONSTRAINT completed_has_evidence,"
-        " DROP CONSTRAINT holder_has_fence, DROP CONSTRAINT in_progress_has_holder,"
-        " DROP CONSTRAINT ready_is_claimable, DROP CONSTRAINT waiting_has_needs"
-    ),
-    "evidence contract": (
-        "CREATE OR REPLACE FUNCTION juggernaut.fact_is_wrong(p_fact text, p_facts jsonb)"
-        " RETURNS boolean LANGUAGE sql IMMUTABLE RETURN false"
-    ),
-    "keys of evidence": (
-        "ALTER TABLE governance_tasks DROP CONSTRAINT evidence_is_of_this_attempt;"
-        " ALTER TABLE juggernaut.evidence DROP CONSTRAINT evidence_task_id_fence_fkey"
-    ),
-    "indexes on status and lease": (
-        "DROP INDEX tasks_open, tasks_leased, tasks_concurrency, tasks_dedupe"
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table: a figure, and its ratio to what it is compared with."""
-
-    what: str
-    value: float
-    unit: str
-    ratio: float | None = None
-    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +54,12 @@ class Size:
 PACES: Final[dict[str, latency.Pause]] = {
     "100 ms apart": (0.05, 0.15),
     "8 ms apart": (0.004, 0.012),
+}
+# The least, the least with our claim and table, and our worker.
+LOOPS: Final[dict[str, Callable[[Scratch, str, int, latency.Pause], Awaitable[list[float]]]]] = {
+    "bare": latency.bare_idle,
+    "bare with the law": latency.lawful_idle,
+    "ours": latency.ours_idle,
 }
 # A p99 of 300 would be three waits; the three rounds of a pace are also looked at as one.
 FULL: Final = Size(3, 3_000, (1_000, 100_000, 1_000_000), 1_000_000, 100_000, 5, (300, 1_000))
@@ -262,14 +238,15 @@ async def pickup(scratch: Scratch, size: Size) -> list[Line]:
         async with connected(scratch.url(database)) as admin:
             await load.grant_kinds(admin)
         for (pace, pause), jobs in zip(PACES.items(), size.pickups, strict=True):
-            every: tuple[list[float], list[float]] = ([], [])
+            every: dict[str, list[float]] = {name: [] for name in LOOPS}
             for number in range(1, size.rounds + 1):
-                bare = await latency.bare_idle(scratch, database, jobs, pause)
-                ours = await latency.ours_idle(scratch, database, jobs, pause)
-                for waits, found in zip(every, (bare, ours), strict=True):
-                    waits += found
-                lines += pickup_lines(f"{pace}, round {number}", bare, ours)
-            lines += pickup_lines(f"{pace}, all rounds", *every)
+                found = {
+                    name: await loop(scratch, database, jobs, pause) for name, loop in LOOPS.items()
+                }
+                for name, waits in found.items():
+                    every[name] += waits
+                lines += pickup_lines(f"{pace}, round {number}", found)
+            lines += pickup_lines(f"{pace}, all rounds", every)
         rates = await latency.enqueue(scratch, database, size.seconds)
     for name, value in rates.items():
         plain = rates["plain bulk" if "bulk" in name else "plain single"]
@@ -277,18 +254,21 @@ async def pickup(scratch: Scratch, size: Size) -> list[Line]:
     return lines
 
 
-def pickup_lines(when: str, bare: list[float], ours: list[float]) -> list[Line]:
-    """Set the waits of the worker beside those of the bare listener."""
-    lines: list[Line] = []
-    sides = zip(latency.quantiles(bare), latency.quantiles(ours), strict=True)
-    for name, (low, value) in zip(("p50", "p99"), sides, strict=True):
-        lines.append(Line(f"pick-up {name}, bare, {when}", low, "ms"))
-        lines.append(Line(f"pick-up {name}, ours, {when}", value, "ms", value / low, "bare"))
-    return lines
+def pickup_lines(when: str, waits: dict[str, list[float]]) -> list[Line]:
+    """Set the waits of each loop beside those of the bare one."""
+    parts = {name: latency.quantiles(found) for name, found in waits.items()}
+    return [
+        Line(
+            f"pick-up {quantile}, {name}, {when}",
+            *(found[number], "ms", found[number] / parts["bare"][number], "bare"),
+        )
+        for number, quantile in enumerate(("p50", "p99"))
+        for name, found in parts.items()
+    ]
 
 
 async def guards(scratch: Scratch, size: Size) -> list[Line]:
-    """Measure the loop with one guard off at a time, beside all of them on in the same round."""
+    """Measure the loop, and single inserts, with one part of the law off at a time."""
     found: dict[str, list[float]] = {name: [] for name in GUARDS}
     for _ in range(size.rounds):
         rates: dict[str, float] = {}
@@ -301,10 +281,11 @@ async def guards(scratch: Scratch, size: Size) -> list[Line]:
                 rates[name] = await rate(scratch, database, "common", size.jobs)
         for name in GUARDS:
             found[name].append(rates[name] / rates["all on"])
-    return [
+    lines = [
         Line(f"without {name}", median(ratios), "x", median(ratios), "all on")
         for name, ratios in found.items()
     ]
+    return lines + await inserts(scratch, size.rounds, size.seconds)
 
 
 PARTS: Final[dict[str, Callable[[Scratch, Size], Awaitable[list[Line]]]]] = {
@@ -323,13 +304,6 @@ async def measure(size: Size, only: str | None, show: Callable[[Line], None]) ->
                     show(line)
                 lines += found
     return lines
-
-
-def row(line: Line) -> str:
-    """Write one line of the table."""
-    figure = f"{line.value:,.2f}" if line.unit in ("ms", "L", "x") else f"{line.value:,.0f}"
-    ratio = "" if line.ratio is None else f"{line.ratio:.2f} x {line.to}"
-    return f"{line.what:<44} {figure:>12} {line.unit:<8} {ratio}\n"
 
 
 def main() -> None:

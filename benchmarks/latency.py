@@ -59,6 +59,9 @@ BARE_CLAIM: LiteralString = (
     "UPDATE bare_jobs SET state = 1 WHERE id = ANY (ARRAY(SELECT id FROM bare_jobs"
     " WHERE state = 0 ORDER BY id LIMIT 10 FOR UPDATE SKIP LOCKED)) RETURNING id"
 )
+LAWFUL_CLAIM: LiteralString = (
+    "SELECT (task ->> 'id')::uuid AS id FROM juggernaut.claim_v1($1, $2, $3)"
+)
 CLIENTS: Final = 10
 BULK_ROWS: Final = 10_000
 
@@ -142,22 +145,48 @@ async def ours_idle(scratch: Scratch, database: str, jobs: int, pause: Pause) ->
 
 async def bare_idle(scratch: Scratch, database: str, jobs: int, pause: Pause) -> list[float]:
     """Measure the least, one LISTEN connection that wakes one loop: milliseconds of waits."""
-    watch, wake = Stopwatch(), asyncio.Event()
-    async with connected(scratch.url(database)) as admin, connected(scratch.url(database)) as ear:
+    url = scratch.url(database)
+    async with connected(url) as admin:
         await admin.execute(BARE_TABLE)
-        await ear.add_listener("bare", lambda *_: wake.set())
+    return await _bare_loop((url, url), "bare", (BARE_CLAIM,), (BARE_ADD, jobs, pause))
+
+
+async def lawful_idle(scratch: Scratch, database: str, jobs: int, pause: Pause) -> list[float]:
+    """Measure the bare loop with our table and our claim: milliseconds of waits.
+
+    Nothing is completed, so there are no slots, heartbeats or polls. What our loop takes longer is
+    its own; what this takes longer than the bare one is the law's.
+    """
+    urls = scratch.url(database), scratch.worker_url(database)
+    async with open_pool(urls[1], size=1) as pool:
+        store = PgStore(pool)
+        session = await store.open_session(WorkerId("bench-bare"), "common", COMMON, {})
+        await store.idle(session, True)
+        claim = (LAWFUL_CLAIM, session.id, session.secret, SLOTS)
+        waits = await _bare_loop(urls, "juggernaut_work", claim, (ADD, jobs, pause))
+        await store.close_session(session)
+    return waits
+
+
+async def _bare_loop(
+    urls: tuple[str, str], channel: str, claim: tuple[object, ...], add: tuple[str, int, Pause]
+) -> list[float]:
+    """Listen on one connection and claim on another, whenever somebody calls."""
+    watch, wake = Stopwatch(), asyncio.Event()
+    async with connected(urls[0]) as admin, connected(urls[1]) as ear:
+        await ear.add_listener(channel, lambda *_: wake.set())
 
         async def work() -> None:
             """Claim whenever somebody calls."""
-            async with connected(scratch.url(database)) as hand:
+            async with connected(urls[1]) as hand:
                 while True:
                     await wake.wait()
                     wake.clear()
-                    for row in await hand.fetch(BARE_CLAIM):
+                    for row in await hand.fetch(str(claim[0]), *claim[1:]):
                         watch.got(row["id"])
 
         worker = asyncio.create_task(work())
-        await watch.feed(admin, BARE_ADD, jobs, pause)
+        await watch.feed(admin, *add)
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
     return watch.waits
@@ -174,12 +203,14 @@ async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, 
     async with connected(url) as admin:
         await admin.execute(BARE_TABLE)
         await admin.execute(SAME_SHAPE)
-        rates["plain single"] = await _insert(url, BARE_PLAIN, seconds)
-        rates["our columns and indexes, no law, single"] = await _insert(url, SAME_PLAIN, seconds)
-        rates["ours single"] = await _insert(url, OURS_PLAIN, seconds)
+        rates["plain single"] = await insert_rate(url, BARE_PLAIN, seconds)
+        rates["our columns and indexes, no law, single"] = await insert_rate(
+            url, SAME_PLAIN, seconds
+        )
+        rates["ours single"] = await insert_rate(url, OURS_PLAIN, seconds)
         sleeper = asyncio.create_task(_sleeper(scratch.worker_url(database)))
         await asyncio.sleep(SETTLE_SECONDS)
-        rates["ours single, with wake-up"] = await _insert(url, OURS_PLAIN, seconds)
+        rates["ours single, with wake-up"] = await insert_rate(url, OURS_PLAIN, seconds)
         sleeper.cancel()
         await asyncio.gather(sleeper, return_exceptions=True)
         for name, statement in (("plain bulk", BARE_BULK), ("ours bulk", BULK)):
@@ -189,7 +220,7 @@ async def enqueue(scratch: Scratch, database: str, seconds: float) -> dict[str, 
     return rates
 
 
-async def _insert(url: str, statement: str, seconds: float) -> float:
+async def insert_rate(url: str, statement: str, seconds: float) -> float:
     """Give the rows a second that ten clients insert one by one."""
     rows = 0
 
