@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -234,3 +235,33 @@ async def test_a_result_of_more_than_a_mebibyte_is_refused(scene: Scene, togethe
                 *(lease.task_id, lease.fence, lease.secret, json.dumps(facts), result),
             )
     assert await scene.swarm.status(big.lease.task_id) == "in_progress"
+
+
+@pytest.mark.parametrize(("full", "told"), [(0.4, 3), (0.6, 0)])
+async def test_a_filling_queue_of_notices_is_left_alone(
+    scene: Scene, full: float, told: int
+) -> None:
+    """From half full on nothing is announced: a full queue would refuse what is announced in it."""
+    operator = scene.operator
+    await operator.execute(
+        "CREATE OR REPLACE FUNCTION pg_catalog.pg_notification_queue_usage()"
+        f" RETURNS double precision LANGUAGE sql AS 'SELECT {full}::double precision'"
+    )
+    session = await scene.swarm.worker(handles=("command",))
+    await scene.swarm.store.idle(session, True)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    ear = await scene.database.connect()
+    for channel in ("juggernaut_work", "over"):
+        await ear.add_listener(channel, lambda *found: heard.put_nowait(str(found[2])))
+    task = await scene.swarm.add(run_after=datetime.now(UTC) + timedelta(hours=1))
+    await scene.swarm.add()
+    await operator.execute("UPDATE governance_tasks SET run_after = NULL WHERE id = $1", task)
+    await operator.execute("SELECT pause_swarm('type:test', 'for a while')")
+    assert await operator.fetchval("SELECT resume_swarm('type:test')")
+    # Notices come in the order of their commits: after this one none is under way.
+    await operator.execute("NOTIFY over")
+    channels = []
+    async with asyncio.timeout(10):
+        while (channel := await heard.get()) != "over":
+            channels.append(channel)
+    assert len(channels) == told
