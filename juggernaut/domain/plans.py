@@ -11,7 +11,6 @@ from typing import Final
 
 from juggernaut.domain.digest import digest_of, plain, text_digest
 from juggernaut.domain.errors import InvalidInput
-from juggernaut.domain.forks import KEY as FORK
 from juggernaut.domain.model import Json, Plan, Risk, Sha, Task
 from juggernaut.domain.redact import shorten
 from juggernaut.domain.risk import Policy, assess_diff, assess_plan
@@ -91,21 +90,19 @@ def plan_of(
         "task": str(task.id),
         "title": task.title,
         "task_type": task.task_type,
-        "description": shorten(task.description, SHOWN_CHARS),
-        "description_digest": text_digest(task.description),
+        # Whole: what a person approves is what a person can read.
+        "description": task.description,
         "criteria": [
             {"number": item.number, "text": item.text, "check": item.check and list(item.check)}
             for item in task.criteria
         ],
         "commands": [list(argv) for argv in commands],
-        "payload_digest": digest_of(plain(asked)),
+        "payload": plain(asked),
         "repo": repo,
         "branch": branch,
         "effects": list(effects),
         "risk": assessed.risk.value,
         "policy": policy.version,
-        **_answers(task),
-        **({FORK: plain(task.payload[FORK])} if FORK in task.payload else {}),
     }
     return Plan(body, digest_of(body), assessed.risk, assessed.factors)
 

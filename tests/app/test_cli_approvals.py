@@ -67,7 +67,7 @@ def test_the_printed_sql_is_the_same_decision(
         finally:
             await connection.close()
 
-    assert asyncio.run(paste()) == "UPDATE 1"
+    assert asyncio.run(paste()) == "SELECT 1"
     shown = good(database, "task", "show", waiting["task_id"])
     assert shown["approved_by"] == approver_login.name
 

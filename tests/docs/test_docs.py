@@ -166,9 +166,8 @@ def test_every_kind_of_alert_is_explained() -> None:
     told = set(table(text_of(REPO / "docs/operating.md"), "Alerts"))
     law = "\n".join(text_of(path) for path in sorted((REPO / "migrations").glob("*.sql")))
     raised = set(re.findall(r"raise_alert\('(\w+)'", law))
-    found = re.search(r"kinds text\[\] := ARRAY\[([^]]+)\]", law)
-    assert found
-    assert told == raised | set(re.findall(r"'(\w+)'", found[1]))
+    found = re.findall(r"kinds text\[\] := ARRAY\[([^]]+)\]", law)
+    assert told == raised | set(re.findall(r"'(\w+)'", found[-1]))
 
 
 @pytest.mark.parametrize("role", sorted(role_files([REPO / "roles"])))

@@ -93,3 +93,16 @@ async def test_a_missing_guard_is_seen(scene: Scene, mutant: Mutant) -> None:
     await mutant.apply(scene.operator)
     with pytest.raises(AssertionError):
         await check(scene)
+
+
+@pytest.mark.parametrize("gate", [Gate.PLAN, Gate.DIFF])
+async def test_nothing_that_is_hashed_is_left_out(scene: Scene, gate: Gate) -> None:
+    """A body with a harmless diff and something else beside it shows both."""
+    claim = await scene.claimed("w1", risk_level="critical")
+    body: dict[str, object] = {"diff": "+fixes a typo", "steps": ["DROP DATABASE production"]}
+    await scene.swarm.store.pass_gate(
+        claim.lease, gate, Plan(body, digest_of(body), Risk.CRITICAL, ())
+    )
+    told = (await shown(scene, claim.task.id))["plan"]
+    assert "DROP DATABASE production" in told
+    assert "+fixes a typo" in told
