@@ -89,8 +89,8 @@ async def test_missing_approvals_are_counted(
 async def test_who_claims_by_itself_may_not_take_it_yet(
     swarm: Swarm, plain: PlainWorker, database: Database, approver_login: Login
 ) -> None:
-    """Not ready, as long as no worker that plans is there and nobody approved."""
-    task = await swarm.add(task_type="test", risk_level="high")
+    """Whatever it says that it can do: until a worker that plans is there, or an approval."""
+    task = await swarm.add(task_type="code", risk_level="high")
     row = await said(swarm, task)
     assert "may not before it is approved" in row["reason"]
     with pytest.raises(asyncpg.PostgresError, match="needs an approval"):
@@ -100,8 +100,8 @@ async def test_who_claims_by_itself_may_not_take_it_yet(
     await approver.execute("SELECT approve_task($1)", task)
     assert (await said(swarm, task))["reason"] == "ready: waits for a free worker"
     await plain.claim(task)
-    other = await swarm.add(task_type="test", risk_level="high")
-    await swarm.worker(handles=("test",))
+    other = await swarm.add(task_type="code", risk_level="high")
+    await swarm.worker(handles=("code",))
     assert (await said(swarm, other))["reason"] == "ready: waits for a free worker"
 
 
