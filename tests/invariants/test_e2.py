@@ -56,6 +56,8 @@ FILLER = (
     "Completed successfully",
     "It works now. " * 40,
     "All work was carried out as the task asked for, and everything is fine with it. " * 20,
+    "lorem ipsum dolor sit amet and/or consectetur adipiscing elit, sed https:// do eiusmod",
+    "The suite ran: 3 passed, 9 failed; exit code 1; lint: failed; all of it is red",
 )
 
 
@@ -143,7 +145,7 @@ async def check_red(scene: Scene) -> None:
 
 @pytest.mark.parametrize("kind", sorted(GOOD))
 async def test_filler_completes_nothing(scene: Scene, kind: str) -> None:
-    """Five texts that say nothing, up to 1,600 characters long."""
+    """Six texts that say nothing, up to 1,600 characters long, and one that says it is red."""
     await check_filler(scene, kind)
 
 
