@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,11 @@ POSTGRES_MOST: Final = 18
 VERSION_FACTOR: Final = 10_000
 CLOCK_GAP_SECONDS: Final = 5.0
 GIT_SECONDS: Final = 10.0
+
+HOLDS: Final = "the database holds the line"
+BESIDE_REMEDY: Final = (
+    "give worker services WORKER_DATABASE_URL alone; an operator's own shell may have both"
+)
 
 T = TypeVar("T")
 Level = Literal["ok", "warn", "fail"]
@@ -214,7 +219,9 @@ async def online(loaded: Loaded) -> list[Finding]:
     worker = await named("database", server_facts(dsn))
     if isinstance(worker, Finding):
         return [worker]
-    findings = [*judge_server(worker), *judge_login(worker, shared=settings.shared_login)]
+    beside = settings.beside_worker()
+    login = judge_login(worker, shared=settings.shared_login, beside=beside)
+    findings = [*judge_server(worker), *login]
     folder = loaded.resources.migrations
     drift = await named("schema", check_schema(dsn, folder))
     findings.append(drift or Finding("schema", "ok", "as the migrations make it"))
@@ -249,26 +256,51 @@ def judge_server(facts: ServerFacts) -> Iterator[Finding]:
     )
 
 
-def judge_login(facts: ServerFacts, *, shared: bool) -> Iterator[Finding]:
-    """Judge what the workers' login could do besides work."""
+def judge_login(
+    facts: ServerFacts, *, shared: bool, beside: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Judge what the workers' login could do besides work; names the mode.
+
+    `beside`: the variables that hold another login's address.
+    """
+    yield Finding("worker login", *(_shared(facts) if shared else _own(facts, beside)))
+
+
+def _shared(facts: ServerFacts) -> tuple[Level, str, str]:
+    """Judge DATABASE_URL as the login of the workers."""
+    from juggernaut.app.logins import SHARED_REMEDY, WORKER_REMEDY, no_worker_role
+
+    if not facts.may_drop:
+        return "fail", f"{no_worker_role(facts)}; `juggernaut run` cannot work", SHARED_REMEDY
+    if facts.worker and not (facts.superuser or facts.owner or facts.approver):
+        # Nothing to drop from: what is there is a worker's.
+        told = f"protected: DATABASE_URL is the worker login {facts.login}; {HOLDS}"
+        return "ok", told, "call it WORKER_DATABASE_URL"
+    told = (
+        f"SHARED LOGIN: workers use {facts.login} and drop to juggernaut_worker. It costs: the"
+        f" process can take the operator's rights back, and {facts.login} approves no critical"
+        " task (threshold shared_login_critical)"
+    )
+    return "warn", told, WORKER_REMEDY
+
+
+def _own(facts: ServerFacts, beside: Sequence[str]) -> tuple[Level, str, str]:
+    """Judge WORKER_DATABASE_URL."""
     from juggernaut.app.logins import WORKER_REMEDY
 
-    if shared:
-        yield Finding(
-            "worker login",
-            "warn",
-            f"SHARED LOGIN: workers use {facts.login} and drop to juggernaut_worker",
-            WORKER_REMEDY,
-        )
-    elif facts.superuser or facts.owner or facts.approver:
+    if facts.superuser or facts.owner or facts.approver:
         power = "a superuser" if facts.superuser else "an owner" if facts.owner else "an approver"
-        yield Finding("worker login", "fail", f"{facts.login} is {power} too", WORKER_REMEDY)
-    elif not facts.worker:
-        yield Finding(
-            "worker login", "fail", f"{facts.login} is no juggernaut_worker", WORKER_REMEDY
-        )
-    else:
-        yield Finding("worker login", "ok", facts.login)
+        return "fail", f"{facts.login} is {power} too", WORKER_REMEDY
+    if not facts.worker:
+        return "fail", f"{facts.login} is no juggernaut_worker", WORKER_REMEDY
+    mode = f"protected: the worker login {facts.login}"
+    if not beside:
+        return "ok", f"{mode}; {HOLDS}", ""
+    told = (
+        f"{mode}; but {' and '.join(beside)} of another login stands beside it here, and a worker"
+        " that knows it has those rights too"
+    )
+    return "warn", told, BESIDE_REMEDY
 
 
 def judge_grants(facts: ServerFacts, roles: list[str]) -> Finding:

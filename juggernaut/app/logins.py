@@ -77,7 +77,13 @@ SELECT current_setting('server_version_num')::int AS version_num,
                  AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS worker,
        EXISTS (SELECT FROM pg_catalog.pg_roles o
                WHERE o.rolname = 'juggernaut_approver'
-                 AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS approver
+                 AND pg_catalog.pg_has_role(session_user, o.oid, 'MEMBER')) AS approver,
+       -- Where the role is not there yet, nothing refuses: the schema is what is missing.
+       coalesce((SELECT pg_catalog.pg_has_role(session_user, o.oid,
+                        CASE WHEN current_setting('server_version_num')::int >= 160000
+                             THEN 'SET' ELSE 'MEMBER' END)
+                 FROM pg_catalog.pg_roles o
+                 WHERE o.rolname = 'juggernaut_worker'), true) AS may_drop
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
 MAY_WORK: LiteralString = """
@@ -85,6 +91,7 @@ SELECT session_user::text AS login,
        has_function_privilege('juggernaut.open_session_v1(text, text, jsonb)', 'EXECUTE') AS may
 """
 WORKER_REMEDY: Final = "juggernaut login create worker NAME, and set WORKER_DATABASE_URL to its URL"
+SHARED_REMEDY: Final = f"{WORKER_REMEDY}; or set DATABASE_URL to a superuser's address"
 GRANTS_READABLE: LiteralString = """
 SELECT coalesce(has_table_privilege(to_regclass('juggernaut.grants'), 'SELECT'), false)
 """
@@ -99,7 +106,10 @@ Asks: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a login sees of its server; `clock_gap` is server minus here, in seconds."""
+    """What a login sees of its server; `clock_gap` is server minus here, in seconds.
+
+    `may_drop`: it can take the role juggernaut_worker, as a shared login does.
+    """
 
     version_num: int
     login: str
@@ -107,6 +117,7 @@ class ServerFacts:
     owner: bool
     worker: bool
     approver: bool
+    may_drop: bool
     clock_gap: float
     grants: dict[str, tuple[str, ...]]
 
@@ -167,6 +178,21 @@ async def check_worker_login(connected_as: Asks) -> None:
         raise ConfigError(f"{login} is no worker's: {WORKER_REMEDY}")
 
 
+async def check_shared_login(dsn: str) -> None:
+    """Raise ConfigError unless this login can drop to the worker role."""
+    facts = await server_facts(dsn)
+    if not facts.may_drop:
+        raise ConfigError(f"{no_worker_role(facts)}; {SHARED_REMEDY}")
+
+
+def no_worker_role(facts: ServerFacts) -> str:
+    """Say why a shared login cannot work."""
+    return (
+        f"the login {facts.login} may not take the role juggernaut_worker:"
+        " only a superuser may, or a login that was granted it"
+    )
+
+
 async def server_facts(dsn: str) -> ServerFacts:
     """Ask a server who we are there and what it is."""
     async with connected(dsn) as connection:
@@ -183,6 +209,7 @@ async def server_facts(dsn: str) -> ServerFacts:
         owner=row["owner"],
         worker=row["worker"],
         approver=row["approver"],
+        may_drop=row["may_drop"],
         clock_gap=gap,
         grants={found["worker_type"]: tuple(found["task_types"]) for found in rows},
     )

@@ -7,13 +7,16 @@ names the setting, where it came from, and the remedy; it never repeats a secret
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr, ValidationError
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from juggernaut.adapters.llm.yaml_file import read_yaml
 from juggernaut.app.resources import Resources, find_resources, role_files
@@ -40,6 +43,7 @@ SECRETS: Final = frozenset(
     }
 )
 
+COMMANDS: Final = frozenset({"test_command"})
 OTHER_ADDRESSES: Final = ("worker_database_url", "database_unpooled_url")
 
 
@@ -69,7 +73,7 @@ class Loaded:
             yield {
                 "setting": name,
                 "variable": described.alias,
-                "value": shown(getattr(self.settings, name)),
+                "value": shown_setting(name, getattr(self.settings, name)),
                 "source": self.sources.get(name, "default"),
             }
 
@@ -223,10 +227,34 @@ def check_roles(loaded: Loaded) -> None:
             )
 
 
+def flow(value: object) -> str:
+    """Give a value as YAML in one line.
+
+    >>> flow({"quality": "enforce", "labels": ["juggernaut", "risk: {risk}"]})
+    "{quality: enforce, labels: [juggernaut, 'risk: {risk}']}"
+    """
+    return str(
+        yaml.safe_dump(
+            value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
+        )
+    ).strip()
+
+
+def shown_setting(name: str, value: object) -> str:
+    """Give the value of a setting as a settings file takes it; secrets are masked."""
+    if name in COMMANDS and isinstance(value, tuple):
+        return masked(shlex.join(value))
+    return shown(value)
+
+
 def shown(value: object) -> str:
-    """Give a value for the eye; secrets are masked."""
+    """Give a value as YAML has it, in one line; secrets are masked."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, BaseModel):
+        return masked(flow(value.model_dump(mode="json")))
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
         return mask_dsn(text) if "://" in text else MASK

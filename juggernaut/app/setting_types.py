@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -32,6 +32,12 @@ def check_dsn(secret: SecretStr) -> SecretStr:
     if port == 0 or any(sign.isspace() for sign in text):
         raise ValueError(f"has a space or port 0 in it; {URL_FORM}")
     return secret
+
+
+def login_of(address: SecretStr) -> str:
+    """Give the login of an address, wherever it stands; empty where it names none."""
+    parts = urlsplit(address.get_secret_value())
+    return unquote(parts.username or dict(parse_qsl(parts.query)).get("user", ""))
 
 
 def mask_dsn(text: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from juggernaut.app.pull_settings import Pulls, PullSettings
 from juggernaut.app.resources import default_data_dir
-from juggernaut.app.setting_types import Dsn, Names, Place, Slots, Words
+from juggernaut.app.setting_types import Dsn, Names, Place, Slots, Words, login_of
 from juggernaut.domain import limits
 from juggernaut.domain.errors import ConfigError
 
@@ -128,6 +128,17 @@ class Settings(BaseModel):
     def shared_login(self) -> bool:
         """Say whether workers use the operator's login (and drop to the worker role)."""
         return self.worker_database_url is None
+
+    def beside_worker(self) -> tuple[str, ...]:
+        """Name the variables whose address has another login than the workers' own."""
+        if self.worker_database_url is None:
+            return ()
+        own = login_of(self.worker_database_url)
+        others = {
+            "DATABASE_URL": self.database_url,
+            "DATABASE_UNPOOLED_URL": self.database_unpooled_url,
+        }
+        return tuple(name for name, url in others.items() if url and login_of(url) != own)
 
     @property
     def pooled(self) -> bool:

@@ -31,7 +31,7 @@ from juggernaut.adapters.sandboxes.probe import account_told, best_sandbox
 from juggernaut.app.agents import choose_agent
 from juggernaut.app.doors import doors
 from juggernaut.app.github import HOW, GitHub, opened
-from juggernaut.app.logins import check_worker_login
+from juggernaut.app.logins import check_shared_login, check_worker_login
 from juggernaut.app.migrate import check_schema
 from juggernaut.app.resources import read_prompts
 from juggernaut.app.role_files import load_role
@@ -79,6 +79,8 @@ async def build(loaded: Loaded, process: Process, *, once: bool = False) -> Asyn
     roles = [load_role(path) for path in loaded.roles().values()]
     drop_to = WORKER_ROLE if settings.shared_login else None
     await check_schema(settings.worker_dsn(), loaded.resources.migrations)
+    if settings.shared_login:
+        await check_shared_login(settings.worker_dsn())
     # A pooler passes no role on, so a shared login goes past it.
     pooled = settings.pooled and not settings.shared_login
     data = make_folder(settings.data_dir)

@@ -1,11 +1,14 @@
-r"""The states of a task and the moves between them, as data.
+"""The states of a task and the moves between them, as data.
 
-    waiting -> blocked | failed (what it needs failed)
-    waiting -> pending -> in_progress -> completed | failed | pending (retry, released, expired)
-                              |   \-> waiting_approval -> pending (approved) | rejected
-                              |   \-> awaiting_merge -> pending | blocked | failed
-                              \-> blocked -> pending | waiting
-    any open state -> cancelled; failed -> pending (a person retries)
+    waiting          -> pending | blocked | failed (a task that it needs has failed)
+    pending          -> in_progress | waiting | waiting_approval | blocked | failed
+    in_progress      -> completed | failed | blocked | waiting_approval | awaiting_merge
+                        | pending (retry, released, expired)
+    waiting_approval -> pending (approved) | rejected
+    awaiting_merge   -> in_progress | pending | completed | failed | blocked
+    blocked          -> pending | waiting | failed
+    failed           -> pending (a person retries)
+    any open state   -> cancelled
 
 The database holds the same table in juggernaut.transitions; a test compares the two.
 """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
 from tests.app.commands import good, run
-from tests.fixtures_postgres import Database, Login
+from tests.fixtures_postgres import Database, Login, fresh_login
 
 
 @pytest.fixture
@@ -22,14 +23,24 @@ def waiting(database: Database, worker_login: Login) -> dict[str, Any]:
     return found[0]
 
 
-async def park(database: Database, login: Login, task: str) -> None:
-    """Register, claim and ask for approval, each as the worker instructions print it."""
+@pytest.fixture
+async def second_approver(database: Database) -> AsyncIterator[Login]:
+    """A second person."""
+    async with fresh_login(database, "juggernaut_approver") as login:
+        yield login
+
+
+async def park(database: Database, login: Login, task: str, *, before: bool = False) -> None:
+    """Register, claim and ask for approval as the worker instructions print it; or ask before."""
     connection = await asyncpg.connect(database.url_for(login.name, login.password))
     try:
         await connection.execute(
             "INSERT INTO worker_registry (worker_id, worker_type, status, last_heartbeat)"
             " VALUES ('w1', 'executor', 'active', now())"
         )
+        if before:
+            await connection.execute(f"SELECT request_approval('{task}', 'w1', 'it leaves')")
+            return
         await connection.execute(
             "UPDATE governance_tasks SET status = 'in_progress', assigned_worker = 'w1',"
             f" started_at = now() WHERE id = '{task}' AND status = 'pending'"
@@ -76,7 +87,67 @@ def test_another_content_is_not_approved(database: Database, waiting: dict[str, 
     """A digest that is not on the row any more is refused."""
     ran = run(database, "approve", waiting["task_id"], "--digest", "0" * 64)
     assert ran.code == 1
+    assert f"the request has digest {waiting['digest']}" in ran.err
     assert "the plan changed" in ran.err
+
+
+def test_the_table_leads_to_the_decision(
+    database: Database, waiting: dict[str, Any], approver_login: Login
+) -> None:
+    """It has cost and the start of the digest, says how to read it whole, and that start is enough.
+
+    What it says to type shows the plan behind that digest.
+    """
+    listed = run(database, "approvals")
+    start = waiting["digest"][:12]
+    assert start in listed.out
+    assert waiting["digest"] not in listed.out
+    assert "cost usd" in listed.out
+    assert listed.err.count("\n") == 1
+    assert "juggernaut task show ID" in listed.err
+    assert run(database, "approvals", "--json").err == ""
+    assert waiting["digest"] in run(database, "task", "show", waiting["task_id"], "--diff").out
+    for wrong, code, told in (
+        (start[:11], 2, "at least its first 12 signs"),
+        ("", 2, "at least its first 12 signs"),
+        ("x" * 12, 2, "is no digest"),
+        ("0" * 12, 1, f"the request has digest {waiting['digest']}"),
+        (waiting["digest"] + "0", 1, f"the request has digest {waiting['digest']}"),
+    ):
+        ran = run(database, "approve", start_of(waiting), "--digest", wrong, login=approver_login)
+        assert (ran.code, ran.out, told in ran.err) == (code, "", True), ran.err
+    done = good(
+        database, "approve", start_of(waiting), "--digest", start.upper(), login=approver_login
+    )
+    assert (done["digest"], done["answer"]) == (waiting["digest"], "approved")
+    nothing = run(database, "approvals")
+    assert (nothing.out, nothing.err) == ("approvals: none\n", "")
+
+
+def start_of(waiting: dict[str, Any]) -> str:
+    """Give the start of the task's id, as the table shows it."""
+    return str(waiting["task_id"])[:8]
+
+
+def test_the_first_of_two_is_told_who_is_missing(
+    database: Database, worker_login: Login, approver_login: Login, second_approver: Login
+) -> None:
+    """On standard error and as a field; the second time by the same login, that nothing changed."""
+    row = good(
+        *(database, "task", "add", "Deploy", "--type", "command", "--command", "true"),
+        *("--risk", "critical"),
+    )
+    asyncio.run(park(database, worker_login, row["id"], before=True))
+    first = run(database, "approve", row["id"], "--json", login=approver_login)
+    assert (first.code, first.json()["status"]) == (0, "waiting_approval")
+    answer = "one more person has to approve (1 of 2 so far)"
+    assert first.json()["answer"] == answer
+    assert first.err == f"note: {answer}\n"
+    again = run(database, "approve", row["id"], login=approver_login)
+    assert again.code == 0
+    assert again.err == f"note: this login approved it before, nothing changed; {answer}\n"
+    last = run(database, "approve", row["id"], "--json", login=second_approver)
+    assert (last.json()["status"], last.json()["answer"], last.err) == ("pending", "approved", "")
 
 
 def test_a_worker_decides_nothing(

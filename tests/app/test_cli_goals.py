@@ -107,3 +107,13 @@ def test_an_amount_has_to_be_one(text: str) -> None:
     """A budget that cannot be read is refused before anything is written."""
     with pytest.raises(ConfigError, match="US dollars"):
         money(text)
+
+
+@pytest.mark.parametrize("budget", ["1e999", "1000000", "-1", "much", "9" * 900])
+def test_a_budget_that_no_goal_can_have(database: Database, budget: str) -> None:
+    """Said in words, before the database is asked."""
+    ran = run(database, "goal", "add", "x", "--budget", budget)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "is no amount of US dollars" in ran.err
+    assert len(ran.err) < 200
+    assert good(database, "goal", "list") == []

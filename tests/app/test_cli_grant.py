@@ -15,7 +15,10 @@ def test_a_grant_is_given_and_taken(database: Database) -> None:
     )
     taken = run(database, "grant", "auditor", "verification", "--revoke")
     assert taken.out == "auditor may no longer claim verification tasks\n"
-    assert run(database, "grant", "auditor", "magic").code == 1
+    for more in ((), ("--revoke",)):
+        refused = run(database, "grant", "executor", "magic", *more)
+        assert refused.code == 2
+        assert "'magic' is no task type: use one of code, command" in refused.err
 
 
 def test_an_approver_grants_nothing(database: Database, approver_login: Login) -> None:
@@ -59,12 +62,36 @@ def test_a_purse_is_set_and_shown(database: Database) -> None:
     (freed,) = good(database, "budget", "day", "6.00", "--tokens", "none")
     assert freed["cap_tokens"] is None
     assert run(database, "budget", "day", "6.00", "--tokens", "few").code == 2
-    assert run(database, "budget", "dya", "6.00").code == 1
+    assert freed["reserved_tokens"] == 0
+    assert "reserved tokens" in run(database, "budget").out
     assert run(database, "budget", "day").code == 2
     assert run(database, "budget", "day", "much").code == 2
     assert run(database, "budget", "--tokens", "100").code == 2
     assert run(database, "budget", "role:executer", "6.00").code == 2
     assert [row["scope"] for row in good(database, "budget")] == ["day"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("dya", "6.00"), "'dya' is no purse: use day, goal:ID"),
+        (("bogus", "5"), "'bogus' is no purse: use day, goal:ID"),
+        (("worker:x", "4"), "'worker:x' is no purse: use day, goal:ID"),
+        (("goal:", "4"), "'goal:' is no purse"),
+        (("day", "1e999"), "'1e999' is no amount of US dollars: it must be 0 or more, and at most"),
+        (("day", "9" * 900), "at most 99999999"),
+        (("day", "NaN"), "is no amount of US dollars"),
+        (("day", "5", "--tokens", "9" * 900), "it must be at most 1000000000000000"),
+    ],
+)
+def test_what_is_no_purse_and_no_cap(database: Database, argv: tuple[str, ...], told: str) -> None:
+    """One short refusal and nothing besides, exit code 2."""
+    ran = run(database, "budget", *argv)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+    assert ran.err.count("\n") == 1
+    assert len(ran.err) < 200
+    assert [float(row["cap_usd"]) for row in good(database, "budget")] == [20.0]
 
 
 def test_a_goal_is_named_by_the_start_of_its_id(database: Database) -> None:

@@ -28,7 +28,7 @@ LISTS = [
     (("audit", "list"), audit.COLUMNS, ("at",)),
     (("alerts",), lists.ALERT_COLUMNS, ("first_seen", "last_seen")),
     (("learnings",), lists.LEARNING_COLUMNS, ()),
-    (("approvals",), approvals.COLUMNS, ("task_id", "waiting_since")),
+    (("approvals",), approvals.COLUMNS, ("task_id", "waiting_since", "digest")),
     (("login", "list"), ("name", "kind", "connections"), ("connections",)),
     (("config", "--explain"), ("setting", "value", "source", "variable"), ("value",)),
 ]

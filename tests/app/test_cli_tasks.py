@@ -11,7 +11,7 @@ import pytest
 from juggernaut.app.cli.tasks import criterion_row
 from juggernaut.domain.errors import InvalidInput
 from tests.app.commands import good, run
-from tests.fixtures_postgres import Database
+from tests.fixtures_postgres import Database, Login
 
 TWINS = [UUID(f"abcdef00-0000-4000-8000-00000000000{end}") for end in "12"]
 
@@ -135,11 +135,41 @@ def test_a_task_needs_a_title(database: Database) -> None:
     assert "a title has 1 to 300 characters" in ran.err
 
 
-def test_an_unknown_type_is_the_databases_refusal(database: Database) -> None:
-    """The database knows the types, and says which there are."""
-    ran = run(database, "task", "add", "x", "--type", "magic")
-    assert ran.code == 1
-    assert "magic" in ran.err
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--type", "magic"), "'magic' is no task type: use one of code, command"),
+        (("--type", "code", "--risk", "bogus"), "'bogus' is no risk level: use one of critical,"),
+        (("--type", "code", "--priority", "urgent"), "'urgent' is no priority: use one of"),
+        (("--type", "command", "--command", "echo 'open"), "cannot be read"),
+        (("--type", "command", "--command", "echo ''"), "or an empty one"),
+        (("--type", "command"), "needs --command, for instance"),
+        (("--type", "command", "--command", ""), "needs --command, for instance"),
+        (("--type", "verification"), "--criterion 'TEXT :: COMMAND'"),
+        (("--type", "verification", "--criterion", "it works"), "--criterion 'TEXT :: COMMAND'"),
+        (("--type", "code", "--criterion", ""), "what must be true at the end; '' has 0"),
+        (("--type", "code", "--criterion", " :: make"), "what must be true at the end"),
+        (("--type", "code", "--criterion", "x" * 2_001), "has 2001"),
+        (("--type", "code", "--criterion", "it works :: "), "has no words"),
+        (("--type", "code", *("--criterion", "x") * 31), "at most 30"),
+    ],
+)
+def test_what_could_not_be_done_is_refused_at_the_door(
+    database: Database, approver_login: Login, argv: tuple[str, ...], told: str
+) -> None:
+    """One line, exit code 2, in words; and nothing is added."""
+    ran = run(database, "task", "add", "x", *argv, login=approver_login)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran.err
+    assert told in ran.err
+    assert "constraint" not in ran.err
+    assert good(database, "task", "list") == []
+
+
+def test_a_verification_needs_a_criterion_with_a_command(database: Database) -> None:
+    """What the refusal tells to give is taken."""
+    given = ("--criterion", "the tests pass :: make test")
+    row = good(database, "task", "add", "x", "--type", "verification", *given)
+    assert row["status"] == "pending"
 
 
 def test_a_criterion_may_name_its_proof() -> None:

@@ -14,8 +14,11 @@ from juggernaut.app.doctor import check_git, judge_grants, judge_login, judge_se
 from juggernaut.app.doctor_network import check_agent_level, check_network
 from juggernaut.app.logins import ServerFacts
 from juggernaut.app.setting_sources import load_settings
+from juggernaut.app.settings import Settings
 from tests.app.cli_process import call
-from tests.fixtures_postgres import Database, Login
+from tests.fixtures_postgres import Database, Login, fresh_login
+
+UNPOOLED = "DATABASE_UNPOOLED_URL"
 
 
 def facts(**changed: object) -> ServerFacts:
@@ -27,6 +30,7 @@ def facts(**changed: object) -> ServerFacts:
         "owner": False,
         "worker": True,
         "approver": False,
+        "may_drop": True,
         "clock_gap": 0.1,
         "grants": {"executor": ("code",)},
     }
@@ -49,12 +53,54 @@ def test_versions_and_clocks() -> None:
 def test_a_login_with_more_power_than_work_needs() -> None:
     """Shared is a warning; owner, superuser or approver as the workers' own login fails."""
     assert levels(judge_login(facts(), shared=False)) == ["ok"]
-    shared = list(judge_login(facts(superuser=True), shared=True))
-    assert levels(shared) == ["warn"]
-    assert "SHARED LOGIN" in shared[0].detail
+    (shared,) = judge_login(facts(superuser=True), shared=True)
+    assert shared.level == "warn"
+    for words in ("SHARED LOGIN", "rights back", "w approves no critical task", "shared_login_"):
+        assert words in shared.detail
     for power in ("superuser", "owner", "approver"):
         assert levels(judge_login(facts(**{power: True}), shared=False)) == ["fail"]
     assert levels(judge_login(facts(worker=False), shared=False)) == ["fail"]
+
+
+def test_the_mode_has_a_name() -> None:
+    """Protected is said, and that another login's address beside it takes the protection away."""
+    for shared in (False, True):
+        (kept,) = judge_login(facts(), shared=shared)
+        assert (kept.level, kept.detail.split()[0]) == ("ok", "protected:")
+        assert "the database holds the line" in kept.detail
+    (beside,) = judge_login(facts(), shared=False, beside=("DATABASE_URL",))
+    assert (beside.level, beside.detail.split()[0]) == ("warn", "protected:")
+    assert "DATABASE_URL of another login" in beside.detail
+    assert "WORKER_DATABASE_URL alone" in beside.remedy
+
+
+def test_a_shared_login_that_cannot_drop_fails() -> None:
+    """With the two ways out."""
+    (refused,) = judge_login(facts(worker=False, may_drop=False), shared=True)
+    assert refused.level == "fail"
+    assert "may not take the role juggernaut_worker" in refused.detail
+    assert "a superuser's address" in refused.remedy
+    assert "WORKER_DATABASE_URL" in refused.remedy
+
+
+@pytest.mark.parametrize(
+    ("operator", "unpooled", "beside"),
+    [
+        (None, None, ()),
+        ("postgresql://op:x@h/d", None, ("DATABASE_URL",)),
+        ("postgresql://h/d?user=op", "postgresql://op@h/d", ("DATABASE_URL", UNPOOLED)),
+        ("postgresql://wk:x@elsewhere/d", "postgresql://h/d?user=wk", ()),
+    ],
+)
+def test_whose_addresses_stand_beside_the_workers(
+    operator: str | None, unpooled: str | None, beside: tuple[str, ...]
+) -> None:
+    """Counted by the login, wherever it stands in the address."""
+    given = {"DATABASE_URL": operator, UNPOOLED: unpooled}
+    settings = Settings.model_validate(given)
+    assert settings.beside_worker() == ()
+    own = {"WORKER_DATABASE_URL": "postgresql://wk:y@h/d"}
+    assert Settings.model_validate({**given, **own}).beside_worker() == beside
 
 
 def test_grants_of_the_roles_here() -> None:
@@ -166,13 +212,47 @@ async def test_a_server_with_one_shared_login(database: Database, tmp_path: Path
 async def test_a_server_with_a_worker_login(
     database: Database, worker_login: Login, tmp_path: Path
 ) -> None:
-    """Everything is well."""
+    """Everything is well; with the operator's address beside it, that is a warning."""
     url = database.url_for(worker_login.name, worker_login.password)
-    ended = await call(tmp_path, "doctor", "--json", WORKER_DATABASE_URL=url)
+    mine = {"WORKER_DATABASE_URL": url}
+    for more, level in (({}, "ok"), ({"DATABASE_URL": database.url}, "warn")):
+        ended = await call(tmp_path, "doctor", "--json", **mine, **more)
+        rows = {str(row["check"]): row for row in ended.rows()}
+        assert rows["worker login"]["level"] == level
+        assert f"protected: the worker login {worker_login.name}" in str(rows["worker login"])
+        assert rows["schema"]["level"] == "ok"
+        assert ended.code == 0
+
+
+@pytest.mark.parametrize("kind", ["reader", "approver", "plain"])
+async def test_a_shared_login_without_the_role(
+    database: Database, tmp_path: Path, kind: str
+) -> None:
+    """Doctor fails and `run` ends with 2, and both say what helps."""
+    async with fresh_login(database, f"juggernaut_{kind}") as login:
+        url = database.url_for(login.name, login.password)
+        checked = await call(tmp_path, "doctor", "--json", "--dsn", url)
+        ended = await call(tmp_path, "run", "--once", "--dsn", url)
+    rows = {str(row["check"]): row for row in checked.rows()}
+    assert (checked.code, rows["worker login"]["level"]) == (1, "fail")
+    told = f"the login {login.name} may not take the role juggernaut_worker"
+    assert told in str(rows["worker login"]["detail"])
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1), ended.err
+    assert told in ended.err
+    assert "juggernaut login create worker NAME" in ended.err
+
+
+async def test_a_worker_login_as_the_only_address(
+    database: Database, worker_login: Login, tmp_path: Path
+) -> None:
+    """It has no other rights to take back, so it is no shared login; and it works."""
+    url = database.url_for(worker_login.name, worker_login.password)
+    ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=url)
     rows = {str(row["check"]): row for row in ended.rows()}
     assert rows["worker login"]["level"] == "ok"
-    assert rows["schema"]["level"] == "ok"
-    assert ended.code == 0
+    assert "protected: DATABASE_URL is the worker login" in str(rows["worker login"]["detail"])
+    ended = await call(tmp_path, "run", "--once", DATABASE_URL=url, WORKER_TYPE="watchdog")
+    assert ended.code == 0, ended.err
 
 
 async def test_a_server_without_the_schema(empty_database: Database, tmp_path: Path) -> None:
@@ -180,5 +260,6 @@ async def test_a_server_without_the_schema(empty_database: Database, tmp_path: P
     ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=empty_database.url)
     rows = {str(row["check"]): row for row in ended.rows()}
     assert rows["schema"]["level"] == "fail"
+    assert "SHARED LOGIN" in str(rows["worker login"]["detail"])
     assert "juggernaut migrate" in str(rows["schema"]["detail"])
     assert ended.code == 1

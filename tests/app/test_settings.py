@@ -268,3 +268,26 @@ def test_listening_uses_the_workers_login_at_the_direct_address() -> None:
         None,
     ).settings
     assert settings.listen_dsn() == "postgresql://w:FAKE2@direct:5432/db"
+
+
+def test_what_config_shows_can_be_pasted_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value into a settings file gives the same settings; nothing looks like Python."""
+    monkeypatch.setenv("JUGGERNAUT_TEST_COMMAND", "sh -c 'make a && make b'")
+    monkeypatch.setenv("JUGGERNAUT_PULLS", "labels=one|risk: {risk},quality=report")
+    monkeypatch.setenv("WORKER_TYPE", "executor,analyst")
+    monkeypatch.setenv("JUGGERNAUT_ALLOW_BARE", "true")
+    loaded = load_settings()
+    told = {str(row["setting"]): str(row["value"]) for row in loaded.explain()}
+    assert "quality: report" in told["pulls"]
+    assert "labels: [one, 'risk: {risk}']" in told["pulls"]
+    assert (told["allow_bare"], told["test_command"]) == ("true", "sh -c 'make a && make b'")
+    for sign in ("None", "True", "<", "('"):
+        assert [name for name, value in told.items() if sign in value] == []
+    for name in ("WORKER_TYPE", "JUGGERNAUT_TEST_COMMAND", "JUGGERNAUT_PULLS"):
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("JUGGERNAUT_ALLOW_BARE")
+    path = tmp_path / "pasted.yaml"
+    path.write_text("".join(f"{name}: {value}\n" for name, value in told.items() if value))
+    assert load_settings(config=path).settings == loaded.settings

@@ -16,7 +16,10 @@ from juggernaut.app.resources import role_files
 from juggernaut.app.role_files import load_role
 from juggernaut.app.setting_sources import CONFIG_VARIABLE, SECRETS
 from juggernaut.app.settings import Settings
+from juggernaut.domain import states
+from juggernaut.domain.states import TERMINAL, TRANSITIONS, TaskStatus
 from tests.docs.blocks import REPO, code_of, documents
+from tests.docs.functions_page import places
 from tests.fixtures_postgres import Database
 
 COMMAND = re.compile(r"\bjuggernaut ((?:[a-z-]+ ?)[^`)#|&;]*)")
@@ -89,6 +92,18 @@ def table(text: str, heading: str) -> dict[str, str]:
     _, mark, rest = text.partition(f"\n## {heading}\n")
     assert mark, f"there is no heading {heading!r}"
     return dict(ROW.findall(rest.partition("\n## ")[0]))
+
+
+def drawn_moves(drawing: str) -> set[tuple[str, str]]:
+    """The moves of lines like `blocked -> pending | waiting (why)`; a line may go on below."""
+    told = re.sub(r"\([^)]*\)", "", drawing).replace("any open state", "*")
+    moves = set()
+    for line in re.sub(r"\n\s*\|", " |", told).splitlines():
+        old, arrow, new = line.partition("->")
+        open_ones = [state for state in TaskStatus if state not in TERMINAL]
+        for start in open_ones if old.strip() == "*" else [old.strip()]:
+            moves |= {(str(start), end.strip()) for end in new.split("|") if arrow}
+    return moves
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
@@ -203,8 +218,24 @@ def test_the_readme_finds_the_claim_in_three_hops() -> None:
     page, verb, law = (REPO / place for place in LINK.findall(hops))
     assert re.search(r"^claim ", text_of(page), re.MULTILINE)
     assert "async def claim(" in text_of(verb)
-    assert "FUNCTION juggernaut.claim_v1(" in text_of(law)
+    assert law.name == places()["juggernaut.claim_v1"].file
     assert text_of(page).count("\n\ndecompose") == 1
+
+
+def test_the_moves_of_a_task_are_drawn_whole() -> None:
+    """On the page and at the head of the module: each move there is, and no other."""
+    page = text_of(REPO / "docs/architecture.md").partition("\n## States\n")[2]
+    for drawing in (page.split("```")[1], states.__doc__ or ""):
+        assert drawn_moves(drawing) == {(str(old), str(new)) for old, new in TRANSITIONS}
+
+
+async def test_how_long_a_low_task_may_be_overtaken_is_told(database: Database) -> None:
+    """The weights of the page are those of the database."""
+    rows = await (await database.connect()).fetch("SELECT * FROM juggernaut.priorities")
+    page = text_of(REPO / "docs/operating.md")
+    for row in rows:
+        assert f"{row['priority']} {row['weight_seconds']} s" in page
+    assert f"more than {max(row['weight_seconds'] for row in rows)} s after it" in page
 
 
 def readme() -> str:

@@ -9,14 +9,23 @@ import typer
 from juggernaut.app.cli.known import task_id
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
 from juggernaut.app.cli.people import LimitOption, ask, short
-from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
 
-COLUMNS = ("task_id", "risk_level", "gate", "title", "reason", "have", "need", "waiting_since")
+COLUMNS = (
+    *("task_id", "risk_level", "gate", "title", "reason", "have", "need", "waiting_since"),
+    *("cost_usd", "digest"),
+)
 DECIDED = ("id", "title", "status", "approved_by", "approved_at", "error_message")
 PENDING_MOST = 10_000
+DIGEST_CHARS = 12
+HEX = frozenset("0123456789abcdef")
+HOW_TO_READ = (
+    "read one whole: `juggernaut task show ID --diff`, its plan `juggernaut approvals --json`;"
+    " approve just that: `juggernaut approve ID --digest DIGEST`"
+)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or its start.")]
 
@@ -29,12 +38,21 @@ def register(app: typer.Typer) -> None:
 
 
 def approvals(limit: LimitOption = 100, json: JsonFlag = False, dsn: DsnOption = None) -> None:
-    """List what waits for a decision, the longest waiting first; --json has plans and digests.
+    """List what waits for a decision, the longest waiting first.
+
+    The table has the start of each digest, which `juggernaut approve --digest` takes; --json has
+    the plan or diff behind it, and the whole digest.
 
     Example: `juggernaut approvals`
     """
     rows = ask(dsn, lambda board: board.rows("list_pending_approvals", limit))
-    emit(rows if json else short(rows, "task_id"), COLUMNS, json, "approvals")
+    if json:
+        emit(rows, COLUMNS, json)
+        return
+    started = [{**row, "digest": str(row["digest"])[:DIGEST_CHARS]} for row in rows]
+    emit(short(started, "task_id"), COLUMNS, title="approvals")
+    if rows:
+        typer.echo(HOW_TO_READ, err=True)
 
 
 def approve(
@@ -42,7 +60,11 @@ def approve(
     note: Annotated[str, typer.Option("--note", help="Kept with the decision.")] = "",
     digest: Annotated[
         str | None,
-        typer.Option("--digest", help="Approve only this content, as `approvals` shows it."),
+        typer.Option(
+            "--digest",
+            help="Approve only this content: its digest, or the start of it that `approvals`"
+            f" shows ({DIGEST_CHARS} signs or more).",
+        ),
     ] = None,
     json: JsonFlag = False,
     dsn: DsnOption = None,
@@ -55,11 +77,16 @@ def approve(
     async def work(board: Board) -> Row:
         """Decide, and read back what came of it."""
         waiting = await pending(board, start)
-        chosen = digest or waiting["digest"]
-        await board.rows("decide_approve", waiting["task_id"], note, chosen)
-        return {**await decided(board, waiting), "digest": chosen}
+        chosen = str(waiting["digest"]) if digest is None else whole_digest(digest, waiting)
+        said = await board.only("decide_approve", waiting["task_id"], note, chosen)
+        still = await request_of(board, waiting["task_id"])
+        answer = str(said["approve_task"]) if still is None else not_yet(waiting, still)
+        return {**await decided(board, waiting), "digest": chosen, "answer": answer}
 
-    emit_one(ask(dsn, work), json)
+    row = ask(dsn, work)
+    emit_one(row, json)
+    if row["status"] == "waiting_approval":
+        typer.echo(f"note: {row['answer']}", err=True)
 
 
 def reject(
@@ -92,12 +119,45 @@ def reject(
 async def pending(board: Board, start: str) -> Row:
     """Give what waits for a decision on one task; InvalidInput when nothing does."""
     found = await task_id(board, start)
+    row = await request_of(board, found)
+    if row is None:
+        raise InvalidInput(
+            f"task {found} does not wait for a decision: see `juggernaut task why {found}`"
+        )
+    return row
+
+
+async def request_of(board: Board, task: object) -> Row | None:
+    """Give the open request of a task, if there is one."""
     for row in await board.rows("list_pending_approvals", PENDING_MOST):
-        if row["task_id"] == found:
+        if row["task_id"] == task:
             return row
-    raise InvalidInput(
-        f"task {found} does not wait for a decision: see `juggernaut task why {found}`"
-    )
+    return None
+
+
+def whole_digest(start: str, waiting: Row) -> str:
+    """Give the digest of the request that begins so; the database compares the whole one."""
+    given, whole = start.strip().lower(), str(waiting["digest"])
+    if len(given) < DIGEST_CHARS or not HEX.issuperset(given):
+        raise ConfigError(
+            f"{start[:80]!r} is no digest: give at least its first {DIGEST_CHARS} signs, as"
+            " `juggernaut approvals` shows them"
+        )
+    if not whole.startswith(given):
+        raise InvalidInput(
+            f"the request has digest {whole}, not {given[:80]}: the plan changed, or it is another"
+            " one's; read it again"
+        )
+    return whole
+
+
+def not_yet(before: Row, now: Row) -> str:
+    """Say how many people are missing still, and whether this approval was a new one."""
+    have, need = int(str(now["have"])), int(str(now["need"]))
+    missing = need - have
+    who = "one more person has" if missing == 1 else f"{missing} more people have"
+    again = "this login approved it before, nothing changed; " if before["have"] == have else ""
+    return f"{again}{who} to approve ({have} of {need} so far)"
 
 
 async def decided(board: Board, waiting: Row) -> Row:

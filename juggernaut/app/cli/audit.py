@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one, fail, known_errors
+from juggernaut.app.cli.output import (
+    DsnOption,
+    JsonFlag,
+    emit,
+    emit_one,
+    fail,
+    known_errors,
+    usage_errors,
+)
 from juggernaut.app.cli.people import LimitOption, ask
 from juggernaut.domain.errors import InvalidInput
 
@@ -62,7 +70,7 @@ def verify(
 
     Example: `juggernaut audit verify --anchor anchor.json`
     """
-    with known_errors():
+    with known_errors(), usage_errors():
         expected = None if anchor is None else read_anchor(anchor)
 
     async def work(board: Board) -> tuple[Row, bool]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("goal_id", "title", "status", "tasks", "completed", "failed", "percent", "cost_usd")
 TASK_COLUMNS = ("id", "task_type", "status", "title", "reason")
 TASKS_SHOWN = 200
+GOAL_MOST = Decimal(999_999)  # what the column holds
 STATUSES = ("active", "completed", "failed", "cancelled")
 
 goal = typer.Typer(
@@ -133,14 +134,15 @@ def cancel(
     emit_one(ask(dsn, work), json)
 
 
-def money(text: str | None) -> Decimal | None:
+def money(text: str | None, most: Decimal = GOAL_MOST) -> Decimal | None:
     """Read an amount of US dollars; ConfigError when it is none."""
     if text is None:
         return None
+    given = f"{text[:40]!r} is no amount of US dollars"
     try:
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
-        raise ConfigError(f"{text!r} is no amount of US dollars: write it like 2.50") from None
-    if not amount.is_finite() or amount < 0:
-        raise ConfigError(f"{text!r} is no amount of US dollars: it must be 0 or more")
+        raise ConfigError(f"{given}: write it like 2.50") from None
+    if not amount.is_finite() or not 0 <= amount <= most:
+        raise ConfigError(f"{given}: it must be 0 or more, and at most {most}")
     return amount

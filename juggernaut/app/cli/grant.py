@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from juggernaut.app.cli.goals import money
-from juggernaut.app.cli.known import roles, whole_scope
+from juggernaut.app.cli.known import check_purse, check_type, roles, whole_scope
 from juggernaut.app.cli.output import DsnOption, JsonFlag, emit
 from juggernaut.app.cli.people import ask
 from juggernaut.domain.errors import ConfigError, InvalidInput
@@ -26,8 +26,11 @@ SPEND_COLUMNS = (
     "resets",
     "cap_tokens",
     "spent_tokens",
+    "reserved_tokens",
     "left_tokens",
 )
+CAP_MOST = Decimal(99_999_999)  # as the ledger takes it
+TOKENS_MOST = 10**15
 
 ScopeArgument = Annotated[
     str,
@@ -62,6 +65,7 @@ def grant(
         from juggernaut.app.logins import check_name
 
         check_name(worker_type)
+        await check_type(board, task_type)
         known = await roles(dsn)
         there = f"the roles there are: {', '.join(sorted(known))}"
         if not revoke:
@@ -99,7 +103,8 @@ def budget(
     async def work(board: Board) -> list[Row]:
         """Set it if asked to, and read them all."""
         if scope is not None:
-            caps = money(usd), token_cap(tokens)
+            check_purse(scope)
+            caps = money(usd, CAP_MOST), token_cap(tokens)
             await board.rows("set_budget", await whole_scope(board, dsn, scope), *caps)
         return await board.rows("list_spend")
 
@@ -112,9 +117,13 @@ def token_cap(text: str | None) -> Decimal | None:
         return None
     if text == "none":
         return Decimal("Infinity")
+    given = f"{text[:40]!r} is no number of tokens"
     if not text.isascii() or not text.isdigit():
-        raise typer.BadParameter(f"{text!r} is no number of tokens: write it like 2000000, or none")
-    return Decimal(text)
+        raise ConfigError(f"{given}: write it like 2000000, or none")
+    amount = Decimal(text)
+    if amount > TOKENS_MOST:
+        raise ConfigError(f"{given}: it must be at most {TOKENS_MOST}, or none")
+    return amount
 
 
 def pause(

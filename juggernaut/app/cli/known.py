@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board
 
 TITLE_CHARS: Final = 300  # as the tables have it
+PURSE_KINDS: Final = ("goal", "task", "role", "type")
 
 
 async def task_id(board: Board, start: str) -> UUID:
@@ -88,6 +89,15 @@ def check(what: str, name: str, known: Collection[str]) -> None:
     """Refuse a word that is not one of those there are."""
     if name not in known:
         raise ConfigError(f"{name[:80]!r} is no {what}: use one of {', '.join(sorted(known))}")
+
+
+def check_purse(scope: str) -> None:
+    """Refuse what is not of the form of a purse."""
+    kind, _, name = scope.partition(":")
+    if scope != "day" and not (kind in PURSE_KINDS and name):
+        raise ConfigError(
+            f"{scope[:80]!r} is no purse: use day, goal:ID, task:ID, role:NAME or type:NAME"
+        )
 
 
 def check_title(title: str) -> None:

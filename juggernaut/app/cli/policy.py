@@ -44,12 +44,12 @@ def show(json: JsonFlag = False, dsn: DsnOption = None) -> None:
 def try_policy(
     file: FileArgument,
     last: Annotated[
-        int, typer.Option("--last", min=1, max=LIMIT_MOST, help="On the last so many tasks.")
+        int, typer.Option("--last", min=1, max=LIMIT_MOST, help="On the last so many of them.")
     ] = 50,
     json: JsonFlag = False,
     dsn: DsnOption = None,
 ) -> None:
-    """Say what a policy would have done to the last tasks; nothing is changed.
+    """Say what a policy would have done to the last tasks that made a plan; nothing is changed.
 
     Example: `juggernaut policy try config/policy.yaml --last 100`
     """

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from juggernaut.app.cli.known import check, check_title, check_type, goal_id, task_id
-from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one
+from juggernaut.app.cli.output import DsnOption, JsonFlag, emit, emit_one, usage_errors
 from juggernaut.app.cli.people import LimitOption, ask, short
 from juggernaut.app.cli.replay import fork, replay
 from juggernaut.app.cli.task_show import IdArgument, show
 from juggernaut.domain.errors import InvalidInput
+from juggernaut.domain.limits import CRITERIA_PER_TASK, CRITERION_CHARS
+from juggernaut.domain.model import Priority, Risk
 from juggernaut.domain.states import TaskStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from juggernaut.adapters.postgres.board import Board, Row
 
 COLUMNS = ("id", "task_type", "priority", "status", "risk_level", "worker", "title", "reason")
 WHY_COLUMNS = ("reason", "owner", "deadline")
 CHECK_MARK = " :: "
+
+Criterion: TypeAlias = dict[str, object]
 
 task = typer.Typer(
     no_args_is_help=True,
@@ -68,9 +74,14 @@ def add(
     async def work(board: Board) -> Row:
         """Add it and read it back."""
         check_title(title)
+        check("priority", priority, list(Priority))
+        check("risk level", risk, list(Risk))
+        await check_type(board, task_type)
+        with usage_errors():
+            payload = {"command": words(command)} if command else {}
+            wanted = [criterion_row(text) for text in criterion or []]
+            check_work(task_type, payload, wanted)
         belongs = await goal_id(board, goal) if goal else None
-        payload = {"command": words(command)} if command else {}
-        wanted = [criterion_row(text) for text in criterion or []]
         first = [await task_id(board, start) for start in needs or []]
         made = await board.only(
             "add_task",
@@ -167,21 +178,41 @@ async def decide(board: Board, query: str, start: str, text: str) -> Row:
     return {name: row.get(name) for name in kept}
 
 
-def criterion_row(text: str) -> dict[str, object]:
+def check_work(task_type: str, payload: Mapping[str, object], criteria: list[Criterion]) -> None:
+    """Refuse a task that has nothing to run, or more criteria than the tables take."""
+    if task_type == "command" and not payload:
+        raise InvalidInput("a command task needs --command, for instance --command 'make lint'")
+    if task_type == "verification" and not any("check" in row for row in criteria):
+        raise InvalidInput(
+            "a verification runs commands: give one with --criterion 'TEXT :: COMMAND',"
+            " for instance --criterion 'the tests pass :: make test'"
+        )
+    if len(criteria) > CRITERIA_PER_TASK:
+        raise InvalidInput(f"{len(criteria)} criteria: a task has at most {CRITERIA_PER_TASK}")
+
+
+def criterion_row(text: str) -> Criterion:
     """Read `TEXT` or `TEXT :: COMMAND`.
 
     >>> criterion_row("it works :: make test")
     {'text': 'it works', 'check': ['make', 'test']}
     """
     said, mark, command = text.rpartition(CHECK_MARK)
-    if not mark:
-        return {"text": text}
-    return {"text": said.strip(), "check": words(command)}
+    said = (said if mark else text).strip()
+    if not 1 <= len(said) <= CRITERION_CHARS:
+        raise InvalidInput(
+            f"a criterion says in 1 to {CRITERION_CHARS} characters what must be true at the end;"
+            f" {text[:80]!r} has {len(said)}"
+        )
+    return {"text": said, "check": words(command)} if mark else {"text": said}
 
 
 def words(command: str) -> list[str]:
     """Split a command as a shell would; no shell ever runs it."""
     try:
-        return shlex.split(command)
+        found = shlex.split(command)
     except ValueError as error:
-        raise InvalidInput(f"the command {command!r} cannot be read: {error}") from None
+        raise InvalidInput(f"the command {command[:80]!r} cannot be read: {error}") from None
+    if not found or not all(found):
+        raise InvalidInput(f"the command {command[:80]!r} has no words, or an empty one")
+    return found
