@@ -12,7 +12,9 @@ from pathlib import Path
 from uuid import UUID
 
 from juggernaut.adapters.llm.yaml_file import Section, read_yaml
-from juggernaut.adapters.postgres.board import Board, Row
+from juggernaut.adapters.postgres.board import Board, Row, open_board
+from juggernaut.app.migrate import MigrationReport, migrate
+from juggernaut.app.resources import Resources
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.model import (
     Criterion,
@@ -32,7 +34,7 @@ from juggernaut.domain.states import TaskStatus
 def load(path: Path) -> tuple[Policy, Json]:
     """Read a policy file; raises ConfigError naming what is wrong in it."""
     raw = Section(read_yaml(path), str(path)).values
-    return read_policy(raw), raw
+    return read_policy(raw, str(path)), raw
 
 
 async def apply(board: Board, path: Path, *, only_first: bool = False) -> int | None:
@@ -44,6 +46,17 @@ async def apply(board: Board, path: Path, *, only_first: bool = False) -> int | 
     row = await board.only("apply_policy", policy.version, digest_of(raw), raw, only_first)
     number = row["number"]
     return number if isinstance(number, int) else None
+
+
+async def migrate_and_apply(dsn: str, resources: Resources) -> MigrationReport:
+    """Bring a database up to date as its operator, and apply the shipped policy to a new one.
+
+    Later changes of the policy are an operator's decision, not an upgrade's.
+    """
+    report = await migrate(dsn, resources.migrations)
+    async with open_board(dsn) as board:
+        await apply(board, resources.config / "policy.yaml", only_first=True)
+    return report
 
 
 async def attempt(board: Board, path: Path, last: int) -> list[Row]:

@@ -28,7 +28,7 @@ from juggernaut.app.local_swarm import (
     stop_recorded,
 )
 from juggernaut.app.logins import create_login
-from juggernaut.app.migrate import migrate
+from juggernaut.app.policy import migrate_and_apply
 from juggernaut.app.setting_sources import CONFIG_VARIABLE, Loaded
 from juggernaut.app.watch import Snapshot, Watch
 from juggernaut.app.work_folder import ANOTHER_DATA_DIR, ANOTHER_DIR, make_folder, own_swarm
@@ -121,7 +121,7 @@ async def _serve_alone(wish: Prepared, loaded: Loaded, view: LineView | LiveView
     """Run everything in a folder that is this process's own."""
     repository = await own_copy(wish.repo, wish.folder, loaded)
     async with _operator_url(wish, loaded, view) as url:
-        report = await migrate(url, loaded.resources.migrations)
+        report = await migrate_and_apply(url, loaded.resources)
         view.say(f"schema at {report.version}; repository {repository}")
         settings = await _settings(wish, loaded, url, repository)
         if await stop_recorded(wish.folder):

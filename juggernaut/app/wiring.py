@@ -281,7 +281,7 @@ def key_of(provider: str, now: Callable[[], Settings]) -> Callable[[], str]:
 
 def load_policy(path: Path) -> Policy:
     """Read the policy."""
-    return read_policy(Section(read_yaml(path), str(path)).values)
+    return read_policy(Section(read_yaml(path), str(path)).values, str(path))
 
 
 def hidden_places() -> list[Path]:

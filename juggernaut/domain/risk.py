@@ -19,25 +19,42 @@ from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.model import Digest, Json, Risk, Task, highest
 from juggernaut.domain.network import NETWORK_SCHEMA, Allowed, read_network
 from juggernaut.domain.schema import check_schema
+from juggernaut.domain.wording import (
+    GAP,
+    command_pattern,
+    phrase_words,
+    read_command,
+    read_text,
+    runs,
+    says,
+)
 
-_RULES = {
-    "type": "array",
-    "maxItems": 200,
-    "items": {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["name", "risk", "match"],
-        "properties": {
-            "name": {"type": "string", "minLength": 1, "maxLength": 100},
-            "risk": {"type": "string", "enum": [risk.value for risk in Risk]},
-            "match": {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "minLength": 1, "maxLength": 200},
-            },
-        },
+_RULE: Json = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 100},
+    "risk": {"type": "string", "enum": [risk.value for risk in Risk]},
+    "match": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "minLength": 1, "maxLength": 200},
     },
 }
+_GAP: Json = {"gap": {"type": "integer", "minimum": 0, "maximum": 20}}
+
+
+def _rules_schema(properties: Json) -> Json:
+    """Give the schema of a list of rules."""
+    return {
+        "type": "array",
+        "maxItems": 200,
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["name", "risk", "match"],
+            "properties": properties,
+        },
+    }
+
+
 POLICY_SCHEMA: Json = {
     "type": "object",
     "additionalProperties": False,
@@ -67,9 +84,9 @@ POLICY_SCHEMA: Json = {
                 for kind in ("push", "pull", "merge", "command")
             },
         },
-        "paths": _RULES,
-        "commands": _RULES,
-        "words": _RULES,
+        "paths": _rules_schema(_RULE),
+        "commands": _rules_schema(_RULE),
+        "words": _rules_schema({**_RULE, **_GAP}),
         "network": NETWORK_SCHEMA,
     },
 }
@@ -86,11 +103,15 @@ _SKIPS = re.compile(r"\bskip|\bxfail|\bxit\(|\bxdescribe\(|#\[ignore", re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A named floor: what matches any of the patterns has at least this risk."""
+    """A named floor: what matches any of the patterns has at least this risk.
+
+    `gap`: so many other words may stand between two words of a phrase.
+    """
 
     name: str
     risk: Risk
     match: tuple[str, ...]
+    gap: int = GAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +138,24 @@ class Assessment:
     factors: tuple[str, ...]
 
 
-def read_policy(raw: Json) -> Policy:
-    """Read a policy from its YAML form; raises ConfigError naming the wrong key."""
+def read_policy(raw: Json, file: str = "policy.yaml") -> Policy:
+    """Read a policy from its YAML form; raises ConfigError naming the file and the wrong key."""
     try:
         check_schema(raw, POLICY_SCHEMA, "the policy")
-        version: Digest = digest_of(raw)
-        approvers, floors = _quorum(raw["approvers"]), _floors(raw["floors"])
-        network = read_network(raw.get("network"))
+        policy = _policy(raw, digest_of(raw))
+        _check_patterns(policy)
     except InvalidInput as error:
-        raise ConfigError(f"policy.yaml: {error}") from error
+        raise ConfigError(f"{file}: {error}") from error
+    return policy
+
+
+def _policy(raw: Json, digest: Digest) -> Policy:
+    """Make the policy of what the schema has checked."""
     effects = raw["effects"]
     return Policy(
-        version=f"{raw['version']}:{version[:12]}",
-        approvers=approvers,
-        floors=floors,
+        version=f"{raw['version']}:{digest[:12]}",
+        approvers=_quorum(raw["approvers"]),
+        floors=_floors(raw["floors"]),
         task_types=_texts(raw["task_types"]),
         documents=_texts(raw["documents"]),
         effects={str(k): Risk(str(v)) for k, v in effects.items()}
@@ -139,7 +164,7 @@ def read_policy(raw: Json) -> Policy:
         paths=_rules(raw["paths"]),
         commands=_rules(raw["commands"]),
         words=_rules(raw["words"]),
-        network=network,
+        network=read_network(raw.get("network")),
     )
 
 
@@ -247,34 +272,28 @@ def _path_matches(path: str, pattern: str) -> bool:
 
 def _command_floors(argv: Sequence[str], policy: Policy) -> list[tuple[Risk, str]]:
     """Give the floors of a command: a rule's words occur in it, in this order."""
-    words = [
-        word.rpartition("/")[2]
-        for part in argv
-        for word in re.split(r"[\s;|&()`$\"'<>]+", part.casefold())
-        if word
-    ]
+    command = read_command(argv)
     return [
         (rule.risk, f"command {' '.join(argv)[:80]} ({rule.name})")
         for rule in policy.commands
-        if any(_in_order(pattern.casefold().split(), words) for pattern in rule.match)
+        if any(runs(command, pattern) for pattern in rule.match)
     ]
 
 
-def _in_order(wanted: Sequence[str], words: Iterable[str]) -> bool:
-    """Say whether the wanted words occur in a sequence, in their order."""
-    rest = iter(words)
-    return all(any(word == want for word in rest) for want in wanted)
-
-
 def _word_floors(text: str, policy: Policy) -> list[tuple[Risk, str]]:
-    """Give the floors of the phrases that a text holds, whatever case or look-alike form."""
-    folded = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text).casefold())
-    found = []
+    """Give the floors of the phrases that a text holds, whatever case, form or ending.
+
+    Of rules with the same name and risk, the first phrase that was found is named.
+    """
+    readings = read_text(text)
+    found: dict[tuple[Risk, str], str] = {}
     for rule in policy.words:
-        for phrase in rule.match:
-            if re.search(rf"(?<!\w){re.escape(phrase.casefold())}(?!\w)", folded):
-                found.append((rule.risk, f"words {phrase!r} ({rule.name})"))
-    return found
+        if (rule.risk, rule.name) in found:
+            continue
+        heard = next((phrase for phrase in rule.match if says(readings, phrase, rule.gap)), None)
+        if heard is not None:
+            found[rule.risk, rule.name] = heard
+    return [(risk, f"words {phrase!r} ({name})") for (risk, name), phrase in found.items()]
 
 
 def _named_paths(payload: Json) -> tuple[str, ...]:
@@ -305,11 +324,29 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
 
 
+def _check_patterns(policy: Policy) -> None:
+    """Refuse a pattern in which nothing is left to look for: it holds back nothing, or all."""
+    for rule in policy.commands:
+        for pattern in rule.match:
+            read = command_pattern(pattern)
+            if not read.words and not read.flags:
+                raise InvalidInput(f"commands: {pattern!r} of {rule.name!r} holds no word")
+    for rule in policy.words:
+        for phrase in rule.match:
+            if not phrase_words(phrase):
+                raise InvalidInput(f"words: {phrase!r} of {rule.name!r} holds no word")
+
+
 def _rules(value: object) -> tuple[Rule, ...]:
     """Read a list of rules that the schema has checked."""
     items = value if isinstance(value, list | tuple) else ()
     return tuple(
-        Rule(str(item["name"]), Risk(str(item["risk"])), _texts(item["match"]))
+        Rule(
+            str(item["name"]),
+            Risk(str(item["risk"])),
+            _texts(item["match"]),
+            int(item.get("gap", GAP)),
+        )
         for item in items
         if isinstance(item, Mapping)
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from juggernaut.app.wiring import load_policy
 from juggernaut.domain.errors import ConfigError
 from juggernaut.domain.risk import read_policy
 from tests.app.commands import Ran, good, run
@@ -101,6 +102,24 @@ def test_a_wrong_policy_is_refused(keys: dict[str, object], words: str) -> None:
     """The key is named."""
     with pytest.raises(ConfigError, match=words):
         read_policy({**RAW, **keys})
+
+
+@pytest.mark.parametrize("verb", ["apply", "try"])
+def test_the_given_file_is_named(database: Database, tmp_path: Path, verb: str) -> None:
+    """Not the shipped one, whatever it is called."""
+    bad = tmp_path / "bad2.yaml"
+    bad.write_text(yaml.safe_dump({**RAW, "floors": floors(code="none")}))
+    ran = run(database, "policy", verb, str(bad))
+    assert ran.code == 2
+    assert f"{bad}: floors.code" in ran.err
+    assert "policy.yaml" not in ran.err
+
+
+def test_workers_name_the_file_too(tmp_path: Path) -> None:
+    """What keeps them from starting is told with its path."""
+    path = changed(tmp_path, floors=floors(code="none"))
+    with pytest.raises(ConfigError, match=rf"^{re.escape(path)}: floors\.code"):
+        load_policy(Path(path))
 
 
 def test_a_floor_of_an_unknown_type_is_refused(database: Database, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.roles.bench import PYTHON, Bench
 from tests.tidy.reading import REPO
 
 HARMLESS = [PYTHON, "-c", "print(1)"]
+ROOT_GONE = ["sh", "-c", "rm -rf / || true"]
 
 
 async def held_back(bench: Bench, title: str, command: list[str]) -> asyncpg.Record:
@@ -48,10 +49,11 @@ async def refused(connection: asyncpg.Connection[asyncpg.Record], *statements: s
 
 async def test_financial_transactions_wait_for_two_people(bench: Bench) -> None:
     """The words make the task critical, whatever it was declared as."""
-    row = await held_back(bench, "Charge the customer for May", HARMLESS)
-    assert (row["risk_level"], row["need"]) == ("critical", 2)
-    assert "financial transaction" in " ".join(row["risk_factors"])
-    assert await still_waits(bench, row["task_id"])
+    for title in ("Charge the customer for May", "Transfer $500 to Bob"):
+        row = await held_back(bench, title, HARMLESS)
+        assert (row["risk_level"], row["need"]) == ("critical", 2)
+        assert "financial transaction" in " ".join(row["risk_factors"])
+        assert await still_waits(bench, row["task_id"])
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,7 @@ async def test_financial_transactions_wait_for_two_people(bench: Bench) -> None:
     [
         ("Purge production data of 2019", HARMLESS),
         ("Tidy up", ["sh", "-c", "psql -c 'DELETE FROM users'"]),
+        ("Delete all production data, then deploy the app to production", ROOT_GONE),
     ],
 )
 async def test_production_data_is_not_deleted(
@@ -73,12 +76,24 @@ async def test_production_data_is_not_deleted(
     await refused(bench.operator, "DELETE FROM governance_tasks")
 
 
+async def test_nothing_is_deleted_by_force(bench: Bench) -> None:
+    """The command is enough, whatever the task is called."""
+    row = await held_back(bench, "Tidy up", ROOT_GONE)
+    assert (row["risk_level"], row["need"]) == ("high", 1)
+    assert "delete files by force" in " ".join(row["risk_factors"])
+
+
 async def test_permissions_are_not_modified(
     bench: Bench, database: Database, worker_login: Login
 ) -> None:
     """A command that changes rights is critical; a worker's login grants itself nothing."""
-    row = await held_back(bench, "New login", ["createuser", "root"])
-    assert (row["risk_level"], row["need"]) == ("critical", 2)
+    for title, command in (
+        ("New login", ["createuser", "root"]),
+        ("Grant Bob admin rights", HARMLESS),
+        ("Modify RBAC permissions", HARMLESS),
+    ):
+        row = await held_back(bench, title, command)
+        assert (row["risk_level"], row["need"]) == ("critical", 2)
     worker = await database.connect(worker_login)
     await refused(
         worker,
@@ -95,8 +110,12 @@ async def test_nothing_is_deployed_without_approval(
     bench: Bench, database: Database, worker_login: Login
 ) -> None:
     """A deploy is high: it waits for a person, and the worker's login is none."""
-    row = await held_back(bench, "Ship it", ["railway", "up"])
-    assert (row["risk_level"], row["need"]) == ("high", 1)
+    for title, command in (
+        ("Deploy the app to production", HARMLESS),
+        ("Ship it", ["railway", "up"]),
+    ):
+        row = await held_back(bench, title, command)
+        assert (row["risk_level"], row["need"]) == ("high", 1)
     worker = await database.connect(worker_login)
     for statement in (row["approve_sql"], f"SELECT approve_task('{row['task_id']}')"):
         await refused(worker, statement)

@@ -23,18 +23,11 @@ def migrate_schema(
 
     async def work() -> MigrationReport:
         """Apply them."""
-        from juggernaut.adapters.postgres.board import open_board
-        from juggernaut.app.migrate import migrate
-        from juggernaut.app.policy import apply
+        from juggernaut.app.policy import migrate_and_apply
         from juggernaut.app.setting_sources import load_settings
 
         loaded = load_settings({"database_url": dsn}, config)
-        address = loaded.settings.migration_dsn()
-        report = await migrate(address, loaded.resources.migrations)
-        async with open_board(address) as board:
-            # Later changes of the policy are an operator's decision, not an upgrade's.
-            await apply(board, loaded.resources.config / "policy.yaml", only_first=True)
-        return report
+        return await migrate_and_apply(loaded.settings.migration_dsn(), loaded.resources)
 
     report = run_async(work())
     if json:

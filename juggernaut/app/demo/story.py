@@ -30,7 +30,7 @@ from juggernaut.app.local_swarm import (
     running_worker,
 )
 from juggernaut.app.logins import create_login
-from juggernaut.app.migrate import migrate
+from juggernaut.app.policy import migrate_and_apply
 from juggernaut.app.resources import find_resources
 from juggernaut.app.setting_sources import CONFIG_VARIABLE
 from juggernaut.app.settings import Settings
@@ -108,7 +108,7 @@ async def _build(folder: Path, run: str, server: LocalServer, view: LineView | L
     """Migrate a fresh database, make two logins and a repository."""
     operator_url = server.url(f"demo_{run}")
     view.say(f"PostgreSQL runs on port {server.port}; database demo_{run}")
-    report = await migrate(operator_url, find_resources().migrations)
+    report = await migrate_and_apply(operator_url, find_resources())
     worker_url = await create_login(operator_url, "worker", f"demo_worker_{run}")
     approver_url = await create_login(operator_url, "approver", f"demo_approver_{run}")
     async with open_board(operator_url) as board:
