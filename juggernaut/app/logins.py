@@ -50,6 +50,15 @@ WORKER_SETTINGS: Final = (
 )
 SET: LiteralString = "SELECT format('ALTER ROLE %I SET %I = %L', $1::text, $2::text, $3::text)"
 DROP: LiteralString = "SELECT format('DROP ROLE %I', $1::text)"
+# Roles are the server's and events a database's: where nothing was migrated there is no chain.
+CHAIN_THERE: LiteralString = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p
+               JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+               WHERE n.nspname = 'juggernaut' AND p.proname = 'record_event')
+"""
+TELL: LiteralString = """
+SELECT juggernaut.record_event($1::text, $2::text, NULL, jsonb_build_object('kind', $3::text))
+"""
 LOGINS: LiteralString = """
 SELECT m.rolname::text AS name, replace(g.rolname::text, 'juggernaut_', '') AS kind,
        (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = m.oid) AS connections
@@ -133,6 +142,7 @@ async def create_login(dsn: str, kind: str, name: str) -> str:
         await connection.execute(statement)
         for setting, value in WORKER_SETTINGS if kind in WORKING else ():
             await connection.execute(await connection.fetchval(SET, name, setting, value))
+        await tell(connection, "login.created", name, kind)
     return url_of(dsn, name, password)
 
 
@@ -164,10 +174,18 @@ async def working_roles(dsn: str) -> set[str]:
 async def drop_login(dsn: str, name: str) -> None:
     """Drop a login that is one of ours."""
     check_name(name)
-    if name not in {row["name"] for row in await list_logins(dsn)}:
+    kinds = [str(row["kind"]) for row in await list_logins(dsn) if row["name"] == name]
+    if not kinds:
         raise InvalidInput(f"{name!r} is no login made here; `juggernaut login list` shows them")
-    async with connected(dsn) as connection:
+    async with connected(dsn) as connection, connection.transaction():
         await connection.execute(await connection.fetchval(DROP, name))
+        await tell(connection, "login.dropped", name, ", ".join(kinds))
+
+
+async def tell(connection: Connection, event: str, name: str, kind: str) -> None:
+    """Write who may decide into the audit chain, in the transaction that makes it so."""
+    if await connection.fetchval(CHAIN_THERE):
+        await connection.execute(TELL, event, name, kind)
 
 
 async def check_worker_login(connected_as: Asks) -> None:
