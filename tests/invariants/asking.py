@@ -74,17 +74,17 @@ async def approved(scene: Scene, risk: Risk = Risk.HIGH) -> Claim:
 
 @asynccontextmanager
 async def second(scene: Scene) -> AsyncIterator[Connection]:
-    """The connection of a second approver."""
+    """The connection of a second approver, who stays one until the scene ends."""
     login = Login(f"test_{secrets.token_hex(6)}", "juggernaut_approver", secrets.token_hex(8))
     await scene.operator.execute(
         f'CREATE ROLE "{login.name}" LOGIN PASSWORD \'{login.password}\' IN ROLE "{login.group}"'
     )
+    scene.ending.push_async_callback(scene.operator.execute, f'DROP ROLE "{login.name}"')
     connection = await asyncpg.connect(scene.database.url_for(login.name, login.password))
     try:
         yield connection
     finally:
         await connection.close()
-        await scene.operator.execute(f'DROP ROLE "{login.name}"')
 
 
 async def refused(connection: Connection, statement: str, *values: object) -> None:

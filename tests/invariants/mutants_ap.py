@@ -29,8 +29,8 @@ MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
         Mutant(
             "any digest",
             "pass_gate_v1",
-            r"AND a\.digest = p_digest\s+AND a\.status",
-            "AND a.status",
+            r"AND a\.digest = p_digest\s+(AND a\.status.*?)\(t, p_gate, p_digest\)",
+            r"\1(t, p_gate)",
         ),
         _without("guard_plan", "juggernaut.plans"),
         _without("guard_effect", "juggernaut.effects"),
@@ -63,8 +63,14 @@ MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
         Mutant("a shared login decides", "decide", r"IF a\.requested_session = who", "IF false"),
     ),
     "a5": (
-        _without("guard_plan", "juggernaut.plans"),
-        Mutant("old decisions count", "decide", r"AND d\.asked_at = a\.requested_at ", ""),
+        Mutant(
+            "the gate opens at any age",
+            "pass_gate_v1",
+            r"AND juggernaut\.approved\(t, p_gate, p_digest\) ",
+            "",
+            _without("guard_plan", "juggernaut.plans").statement,
+        ),
+        Mutant("old decisions count", "good_decisions", r"AND d\.asked_at = a\.requested_at ", ""),
         Mutant("raw: any age", "raw_claim", r"AND a\.decided_at > [^)]*\) - [^)]*\)", ""),
         Mutant("raw: any risk", "raw_claim", r"AND a\.need >= juggernaut\.approvers_of\(old\)", ""),
         _without("guard_words_end", "public.governance_tasks"),

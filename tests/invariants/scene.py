@@ -38,6 +38,7 @@ class Scene:
     rival: Login
     approver: Login
     reader: Login
+    ending: AsyncExitStack
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -123,4 +124,4 @@ async def open_scene(
         reader = await stack.enter_async_context(fresh_login(database, "juggernaut_reader"))
         swarm = await stack.enter_async_context(open_swarm(database, worker))
         await swarm.operator.execute(PAUSE, 0)  # only L6 is about how long an expired task waits
-        yield Scene(swarm, database, worker, rival, approver, reader)
+        yield Scene(swarm, database, worker, rival, approver, reader, stack)
