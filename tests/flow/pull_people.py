@@ -80,7 +80,7 @@ class LocalPeople:
 
     async def merge(self, task: UUID) -> Sha:
         """Merge the pull request by hand."""
-        forge, repo, pull = self.bench.services.forge, self.bench.origin.name, await self.pull(task)
+        forge, repo, pull = self.bench.by_hand, self.bench.origin.name, await self.pull(task)
         await forge.mark_ready(repo, pull.number)
         done = await forge.merge(repo, pull.number, pull.head_sha, "By hand", "By hand.")
         assert done.merged_sha is not None

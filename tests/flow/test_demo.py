@@ -64,7 +64,7 @@ def test_the_demo_keeps_every_promise(place: Path) -> None:
     assert told["goal"]["status"] == "completed"
     assert told["worker_exit"] == 0
     assert told["spend"][0]["spent_usd"] != "0.000000"
-    assert "UPDATE governance_tasks" in ended.stderr
+    assert "SELECT approve_task(" in ended.stderr
     assert servers_in(place) == []
 
 

@@ -146,14 +146,6 @@ async def test_an_edit_takes_approved_work_from_a_plain_worker(
     assert tuple(row) == (None, None)
 
 
-async def test_an_edit_of_work_that_nobody_approved_disturbs_nobody(swarm: Swarm) -> None:
-    """Low work in progress goes on, whatever a person writes into it."""
-    task = await swarm.add()
-    claim = await swarm.claim_one(await swarm.worker())
-    await swarm.operator.execute(EDIT, task)
-    assert await swarm.store.complete(claim.lease, command_completion())
-
-
 async def test_an_approval_by_an_editor_breaks_the_law(
     swarm: Swarm, approver: asyncpg.Connection[asyncpg.Record]
 ) -> None:

@@ -16,15 +16,15 @@ from tests.roles.bench import BAD_SLUG, CRITERIA, GOOD_SLUG, Approver, Bench
 
 
 async def open_pull(bench: Bench, task: UUID, files: dict[str, str]) -> Pull:
-    """Push a branch of the task and propose it, as a program in another language would."""
+    """Push a branch of the task and propose it, as somebody would who has no daemon."""
     branch = f"feature/{task}"
     bench.origin.push(branch, files)
-    return await bench.services.forge.open_pull(bench.origin.name, branch, "By hand", "By hand.")
+    return await bench.by_hand.open_pull(bench.origin.name, branch, "By hand", "By hand.")
 
 
 async def merge_by_hand(bench: Bench, task: UUID, files: dict[str, str]) -> Pull:
     """Push, propose and merge, without any daemon."""
-    forge = bench.services.forge
+    forge = bench.by_hand
     pull = await open_pull(bench, task, files)
     await forge.post_check(bench.origin.name, pull.head_sha, "juggernaut/verify", True, "fine")
     return await forge.merge(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import asyncpg
@@ -62,6 +63,12 @@ class Bench:
     approver: asyncpg.Connection[asyncpg.Record]
     origin: Origin
     sessions: dict[str, Session]
+
+    @property
+    def by_hand(self) -> LocalForge:
+        """The local forge as an operator uses it: a worker's login would have to hold the task."""
+        pool = cast("asyncpg.Pool[asyncpg.Record]", self.operator)
+        return LocalForge(PgPulls(pool), self.origin.bare.parent / "root")
 
     async def add_task(self, task_type: str, **columns: object) -> UUID:
         """Insert a task as a person would."""

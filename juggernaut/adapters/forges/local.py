@@ -94,6 +94,7 @@ class LocalForge(LocalLife):
             key, head_branch, base_branch, clean_title(title), clean_body(body), head, draft
         )
         row = await self._settled(bare, row)
+        await self._check_base(bare, row)
         if row.state != "open":
             raise NothingToMerge(f"pull {row.number} merged {head} of {head_branch} already")
         return await self._shown(bare, row)
@@ -155,9 +156,19 @@ class LocalForge(LocalLife):
             raise HeadMoved(
                 f"branch {row.head_branch} is at {head}, not at {expected}: verify it again"
             )
+        await self._check_base(bare, row)
         if row.draft:
             raise ForgeError(f"pull {row.number} is a draft: mark it as ready first")
         await self._check_rules(bare, row, expected)
+
+    async def _check_base(self, bare: Bare, row: PullRow) -> None:
+        """Refuse what goes into another branch than the default one: nobody asked for that here."""
+        base = await bare.default_branch()
+        if row.base_branch != base:
+            raise ForgeError(
+                f"pull {row.number} goes into {row.base_branch}, not into {base}:"
+                " close it, and open another one"
+            )
 
     async def _check_news(self, bare: Bare, base_branch: str, branch: str, head: Sha) -> None:
         """Raise NothingToMerge when a merge would change nothing."""

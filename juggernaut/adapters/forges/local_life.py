@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from juggernaut.adapters.forges.local_record import LocalRecord
 from juggernaut.adapters.forges.merging import Bare
 from juggernaut.adapters.forges.messages import clean_body
 from juggernaut.adapters.forges.pulls import PullRow, Rules
-from juggernaut.domain.errors import ForgeError, PullConflict
+from juggernaut.domain.errors import ForgeError, LawRefused, PullConflict
 from juggernaut.domain.limits import EXCERPT_CHARS
 from juggernaut.domain.model import Sha
 from juggernaut.domain.pulls import (
@@ -39,7 +40,8 @@ class LocalLife(LocalRecord):
         row = await self._row(bare, repo, number)
         pull = await self._shown(bare, row)
         if pull.state == "open":
-            await self._pulls.head_is(str(bare.git_dir), number, pull.head_sha)
+            with contextlib.suppress(LawRefused):  # who only watches it moves nothing
+                await self._pulls.head_is(str(bare.git_dir), number, pull.head_sha)
         rules = await self._pulls.rules(str(bare.git_dir))
         checks = await self._checks(bare, rules, pull.head_sha)
         reviews = tuple(await self._pulls.reviews(number))
@@ -148,7 +150,7 @@ class LocalLife(LocalRecord):
     ) -> Mergeable:
         """Say what a merge would meet now."""
         base = await bare.head(pull.base_branch)
-        if base is None:
+        if base is None or pull.base_branch != await bare.default_branch():
             return Mergeable.BLOCKED
         try:
             await bare.merged_tree(base, pull.head_sha)

@@ -1,6 +1,8 @@
 SELECT e.seq, e.at, e.login, e.application, e.kind, e.subject,
-       e.xid <= coalesce((SELECT max(s.last_xid) FROM juggernaut.seals s), '0'::xid8) AS sealed,
+       coalesce(e.seq <= n.after_seq OR (e.xid, e.seq) <= (n.last_xid, n.last_seq), false) AS sealed,
        e.before, e.after
   FROM juggernaut.events e
+  LEFT JOIN (SELECT s.after_seq, s.last_xid, s.last_seq FROM juggernaut.seals s
+              ORDER BY s.epoch DESC, s.last_xid DESC, s.last_seq DESC LIMIT 1) n ON true
  WHERE ($2::text IS NULL OR e.subject LIKE $2::text || '%')
  ORDER BY e.seq DESC LIMIT $1::bigint;
