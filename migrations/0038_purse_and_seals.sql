@@ -120,9 +120,10 @@ BEGIN
 END
 $$;
 
--- The purses pay what was reserved at most: the reservation is the highest price (B1, B2), so more is
--- a fault, or a lie that would empty purses which it never asked. What was told stays in the facts.
--- A call without tokens in its reservation is counted where tokens are not limited.
+-- The reservation is the highest price (B1, B2), so more is a fault, or a lie. It is paid as far as
+-- every purse of the call has room, the smallest one too: a task of a cent empties no day. Tokens are
+-- paid as reserved at most, and a call that reserved none is counted where they are not limited. What was
+-- told stays in the facts, and an alert says it.
 CREATE OR REPLACE FUNCTION juggernaut.settle(p_call uuid, p_usd numeric, p_facts jsonb, p_state text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
@@ -132,6 +133,7 @@ DECLARE
   v_told_tokens bigint;
   v_usd numeric;
   v_tokens bigint;
+  v_room numeric;
   v_facts jsonb := coalesce(p_facts, '{}');
 BEGIN
   PERFORM juggernaut.lock_purses((SELECT m.scopes FROM juggernaut.model_calls m WHERE m.id = p_call));
@@ -140,9 +142,10 @@ BEGIN
     RETURN false;
   END IF;
   v_told_tokens := CASE WHEN p_facts ->> 'tokens' ~ '^[0-9]{1,15}$' THEN (p_facts ->> 'tokens')::bigint ELSE c.reserved_tokens END;
-  v_usd := least(v_told, c.reserved_usd);
+  SELECT min(b.cap_usd - b.spent_usd - b.reserved_usd) INTO v_room FROM public.budgets b WHERE b.scope = ANY (c.scopes);
+  v_usd := least(v_told, c.reserved_usd + greatest(v_room, 0));
   v_tokens := least(v_told_tokens, coalesce(nullif(c.reserved_tokens, 0), 1000000000));
-  IF v_told > v_usd OR v_told_tokens > v_tokens THEN
+  IF v_told > c.reserved_usd OR v_told_tokens > v_tokens THEN
     v_facts := v_facts || jsonb_build_object('told_usd', v_told, 'told_tokens', v_told_tokens);
     PERFORM juggernaut.try_raise_alert('overspent_call', c.login, 'error',
       format('%s says that a call cost %s US dollars and %s tokens, and had reserved %s and %s', c.login, trim_scale(v_told), v_told_tokens,

@@ -168,7 +168,7 @@ async def test_a_new_day_refills_the_purse(bench: Bench) -> None:
 
 
 async def test_a_dear_call_is_booked_as_far_as_there_is_room(bench: Bench) -> None:
-    """What a call cost above its reservation is not forgotten, and no cap is overdrawn."""
+    """More than was reserved is paid as far as each purse has room, and told as it was."""
     task = await bench.add_task("command", budget_usd=Decimal("0.03"))
     found = await bench.claim("executor")
     assert found is not None
@@ -178,6 +178,10 @@ async def test_a_dear_call_is_booked_as_far_as_there_is_room(bench: Bench) -> No
     rows = await bench.rows(
         "SELECT spent_usd FROM spend WHERE scope IN ('day', $1)", f"task:{task}"
     )
-    assert sorted(row["spent_usd"] for row in rows) == [Decimal("0.03"), Decimal("0.05")]
-    cost = await bench.rows("SELECT juggernaut.task_cost($1) AS usd", task)
-    assert cost[0]["usd"] == Decimal("0.05")
+    assert [row["spent_usd"] for row in rows] == [Decimal("0.03")] * 2
+    (call,) = await bench.rows(
+        "SELECT cost_usd, facts ->> 'told_usd' AS told FROM juggernaut.model_calls"
+    )
+    assert (call["cost_usd"], Decimal(call["told"])) == (Decimal("0.03"), Decimal("0.05"))
+    alerts = await bench.rows("SELECT title FROM open_alerts WHERE kind = 'overspent_call'")
+    assert len(alerts) == 1

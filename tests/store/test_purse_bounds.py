@@ -109,17 +109,17 @@ async def test_a_purse_that_is_full_of_tokens_already_stops_nobody(scene: Scene)
 
 @pytest.mark.parametrize("limited", [False, True])
 async def test_a_purse_pays_no_more_than_was_reserved(scene: Scene, limited: bool) -> None:
-    """More is kept in the facts, and an alert for a person."""
+    """Nor more dollars than its smallest purse has; told it is, and an alert for a person."""
     if limited:
         await scene.operator.execute("SELECT set_budget('day', 20, 1000)")
-    claim = await scene.claimed()
+    claim = await scene.claimed(budget_usd=Decimal("0.03"))
     call = await reserve(scene, claim, "0.01", 1)
     told = 999_999_999_999_999
     await scene.swarm.store.settle(call, Decimal(99_999_999), {"tokens": told, "more": 1})
-    assert await purse(scene) == (Decimal("0.01"), Decimal(0), 1, 0)
+    assert await purse(scene) == (Decimal("0.03"), Decimal(0), 1, 0)
     row = await scene.operator.fetchrow("SELECT * FROM juggernaut.model_calls")
     assert row is not None
-    assert (row["cost_usd"], row["tokens"]) == (Decimal("0.01"), 1)
+    assert (row["cost_usd"], row["tokens"]) == (Decimal("0.03"), 1)
     assert json.loads(row["facts"]) == {
         **{"tokens": told, "more": 1},
         **{"told_usd": 99_999_999.0, "told_tokens": told},
@@ -158,7 +158,7 @@ async def test_a_held_alert_keeps_no_purse_waiting(scene: Scene) -> None:
     async with scene.operator.transaction():
         await scene.operator.fetch("SELECT * FROM alerts FOR UPDATE")
         await asyncio.wait_for(scene.swarm.store.settle(second, Decimal(5), {}), 5)
-    assert (await purse(scene))[0] == Decimal("0.2")
+    assert (await purse(scene))[0] == Decimal(10)
 
 
 async def test_one_bad_call_keeps_no_other_waiting(scene: Scene) -> None:
