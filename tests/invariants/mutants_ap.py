@@ -71,7 +71,9 @@ MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
             _without("guard_plan", "juggernaut.plans").statement,
         ),
         Mutant("old decisions count", "good_decisions", r"AND d\.asked_at = a\.requested_at ", ""),
-        Mutant("raw: any age", "raw_claim", r"AND a\.decided_at > [^)]*\) - [^)]*\)", ""),
+        Mutant(
+            "raw: any age", "raw_claim", r"(v_since timestamptz) :=[^;]*;", r"\1 := '-infinity';"
+        ),
         Mutant("raw: any risk", "raw_claim", r"AND a\.need >= juggernaut\.approvers_of\(old\)", ""),
         _without("guard_words_end", "public.governance_tasks"),
     ),
