@@ -8,7 +8,7 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -155,14 +155,28 @@ async def _tell(
             view.say(f"an approver logs in and runs exactly this:\n{sql}")
             async with open_board(stage.approver_url) as approver:
                 view.say(await approver.statement(sql))
+            decided.append(waiting)
 
+        decided: list[Row] = []
         with view.running():
             await watch.follow(
                 seconds=seconds, alive=lambda: workers.ended is None, on_approval=approve
             )
+        await _settled(board, decided)
         repositories = Repositories(stage.repository, stage.base, stage.folder / "clones")
         repositories.clones.mkdir(exist_ok=True)
         return await gather(board, goal, repositories)
+
+
+async def _settled(board: Board, decided: Sequence[Row]) -> None:
+    """Wait until the watchdog has seen that the decisions were made, as long as that may take."""
+    deadline = time.monotonic() + ALERT_SECONDS
+    for waited in decided:
+        task = str(waited["task_id"])
+        while time.monotonic() < deadline:
+            if not await board.rows("list_alerts_of_task", task):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _watched(board: Board, waiting: Row) -> str:
