@@ -429,17 +429,3 @@ BEGIN
   RETURN v_number;
 END
 $$;
-
--- Who changes the type of a task takes on the new type's floor.
-CREATE FUNCTION juggernaut.guard_type() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
-AS $$
-BEGIN
-  NEW.risk_level := juggernaut.higher_risk(NEW.risk_level, (SELECT y.risk_floor FROM juggernaut.task_types y WHERE y.task_type = NEW.task_type));
-  RETURN NEW;
-END
-$$;
-REVOKE ALL ON FUNCTION juggernaut.guard_type() FROM PUBLIC;
-CREATE TRIGGER guard_type BEFORE UPDATE OF task_type ON public.governance_tasks FOR EACH ROW
-  WHEN (NEW.task_type <> OLD.task_type) EXECUTE FUNCTION juggernaut.guard_type();
-ALTER TABLE public.governance_tasks ENABLE ALWAYS TRIGGER guard_type;
