@@ -7,8 +7,8 @@ from typing import Final
 
 from juggernaut.domain.digest import text_digest
 from juggernaut.domain.exchange import CommandResult
-from juggernaut.domain.limits import EXCERPT_CHARS
-from juggernaut.domain.model import Criterion, CriterionVerdict, Json, Verdict
+from juggernaut.domain.limits import EXCERPT_CHARS, OWNER_CHARS
+from juggernaut.domain.model import Criterion, CriterionVerdict, Json, TaskId, Verdict
 from juggernaut.domain.redact import scrub, shorten
 
 SHOWN_PARTS: Final = 20
@@ -52,6 +52,19 @@ def judge(
         facts["problem"] = problem
     verdict = Verdict.MET if passed(head) and not problem else Verdict.UNMET
     return CriterionVerdict(criterion.number, verdict, facts)
+
+
+def who_accepts(task: TaskId, number: int, text: str) -> str:
+    """Give the next step for a criterion without a check, as SQL that accepts what was read.
+
+    A text that does not fit is left out: half a statement helps nobody.
+    """
+    said = "'" + text.replace("'", "''") + "'"
+    steps = (
+        f"a person: SELECT accept_criterion('{task}', {number}, 'note'{more})"
+        for more in (f", {said}", "")
+    )
+    return next(step for step in steps if len(step) <= OWNER_CHARS)
 
 
 def accepted_numbers(payload: Json) -> frozenset[int]:

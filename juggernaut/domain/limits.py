@@ -124,6 +124,7 @@ PULL_BODY_CHARS: Final = 60_000  # GitHub takes 65 536
 PULL_TEXT_CHARS: Final = 4_000
 EVIDENCE_BYTES: Final = 64 * KIB
 LOG_MESSAGE_CHARS: Final = 8_000
+OWNER_CHARS: Final = 300
 EXCERPT_CHARS: Final = 2_000
 
 # The linter on what a code agent wrote.

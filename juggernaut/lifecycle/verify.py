@@ -19,6 +19,7 @@ from juggernaut.domain.criteria import (
     explain_unmet,
     first_unknown,
     judge,
+    who_accepts,
 )
 from juggernaut.domain.judging import files_of_tests
 from juggernaut.domain.model import Criterion, CriterionVerdict, Sha
@@ -187,5 +188,5 @@ async def ask_for_unknown(attempt: Attempt, verdicts: Sequence[CriterionVerdict]
     text = next(item.text for item in task.criteria if item.number == unknown.number)
     await attempt.block(
         f"criterion {unknown.number} has no check, so a person has to judge it: {text}",
-        f"a person: SELECT accept_criterion('{task.id}', {unknown.number}, 'note')",
+        who_accepts(task.id, unknown.number, text),
     )

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,12 +14,18 @@ from hypothesis import strategies as st
 
 from juggernaut.domain import faults
 from juggernaut.domain.counts import count_tests
-from juggernaut.domain.criteria import accepted_numbers, explain_unmet, first_unknown, judge
+from juggernaut.domain.criteria import (
+    accepted_numbers,
+    explain_unmet,
+    first_unknown,
+    judge,
+    who_accepts,
+)
 from juggernaut.domain.digest import canonical, digest_of, text_digest
 from juggernaut.domain.errors import AttemptError, ConfigError, InvalidInput
 from juggernaut.domain.evidence import OWED, shortcomings
 from juggernaut.domain.exchange import CommandResult
-from juggernaut.domain.model import Criterion, Evidence, Json, Verdict
+from juggernaut.domain.model import Criterion, Evidence, Json, TaskId, Verdict
 from juggernaut.domain.schema import check_schema
 from juggernaut.domain.tables import Row, check_citations, markdown, rows_of
 from juggernaut.domain.template import render
@@ -229,3 +236,10 @@ def test_the_environment_arms_a_real_kill() -> None:
     env = {"JUGGERNAUT_FAULT": "merge.done:kill"}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
     assert done.returncode == -9
+
+
+def test_the_statement_that_accepts_names_the_words_when_they_fit() -> None:
+    """Quoted for SQL; of a text that does not fit, nothing."""
+    task = TaskId(UUID(int=1))
+    assert who_accepts(task, 2, "it's fine").endswith(", 2, 'note', 'it''s fine')")
+    assert who_accepts(task, 2, "x" * 300).endswith(", 2, 'note')")

@@ -170,14 +170,15 @@ async def test_a_criterion_without_a_check_waits_for_a_person(bench: Bench) -> N
     """The pull request is open while a person judges; after that it is merged, not redone."""
     agent = PuppetAgent({"slug.py": GOOD_SLUG})
     bench.use(agent=agent)
-    task = await bench.add_task("code", acceptance_criteria="The code reads well")
+    task = await bench.add_task("code", acceptance_criteria="The code's clear")
     assert await bench.work("executor") == "parked"
     row = await bench.task(task)
     assert row["status"] == "blocked"
     assert "criterion 1" in row["blocked_reason"]
-    assert f"accept_criterion('{task}', 1" in row["blocked_owner"]
+    printed = f"SELECT accept_criterion('{task}', 1, 'note', 'The code''s clear')"
+    assert row["blocked_owner"] == f"a person: {printed}"
     assert await pulls_of(bench) == [(f"feature/{task}", "open")]
-    await bench.operator.execute("SELECT accept_criterion($1, 1, 'it does')", task)
+    await bench.operator.execute(printed)
     assert await bench.work("executor") == "completed"
     assert len(agent.requests) == 1
     assert await pulls_of(bench) == [(f"feature/{task}", "merged")]
