@@ -38,7 +38,7 @@ CREATE VIEW juggernaut.findings AS
   UNION ALL
   SELECT 'repeated_error', left(x.error_code || ': ' || x.message, 200), 'warning', format('%s times: %s: %s', x.times, x.error_code, left(x.message, 150)),
          jsonb_build_object('error_code', x.error_code, 'times', x.times, 'task_ids', x.task_ids), x.since
-    FROM (SELECT a.error_code, left(a.error_message, 120) AS message, count(*) AS times, min(a.ended_at) AS since, to_jsonb((array_agg(DISTINCT a.task_id))[1:20]) AS task_ids
+    FROM (SELECT coalesce(a.error_code, 'failed') AS error_code, coalesce(left(a.error_message, 120), '') AS message, count(*) AS times, min(a.ended_at) AS since, to_jsonb((array_agg(DISTINCT a.task_id))[1:20]) AS task_ids
             FROM juggernaut.attempts a
            WHERE a.ended_at > clock_timestamp() - juggernaut.seconds('failure_window_seconds') AND a.ended_as IN ('failed', 'retry', 'expired')
            GROUP BY 1, 2) x
@@ -65,56 +65,71 @@ CREATE VIEW juggernaut.findings AS
 COMMENT ON VIEW juggernaut.findings IS 'what the watchdog raises alerts for, but for broken laws, which are dear to look for';
 
 -- Alerts are a set: what is found now is raised or refreshed, what is not found any more is resolved.
--- What was not looked for stays as it is.
+-- What could not be looked for, or was not, stays as it is; nobody's lock on an alert is waited for.
 CREATE OR REPLACE FUNCTION juggernaut.detect_v1() RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 DECLARE
   f record;
+  v_kind text;
   n_found integer := 0;
   n_resolved integer := 0;
   n_most integer := juggernaut.threshold('alerts_of_a_kind');
   kinds text[] := ARRAY['worker_stale', 'task_stuck', 'failure_rate', 'repeated_error', 'approval_waits', 'law_violation', 'task_blocked', 'tasks_late'];
   seen text[] := '{}';
+  looked text[] := '{}';
+  v_error text;
   v_began timestamptz;
-  v_laws boolean;
 BEGIN
   IF NOT juggernaut.alone('detect') THEN
     RETURN jsonb_build_object('skipped', true);
   END IF;
-  v_laws := NOT EXISTS (SELECT FROM juggernaut.looks l WHERE l.kind = 'law' AND l.began_at <= clock_timestamp()
-                         AND clock_timestamp() < l.began_at + l.took / greatest(juggernaut.threshold('law_share'), 0.001)::float8);
-  IF NOT v_laws THEN
-    kinds := array_remove(kinds, 'law_violation');
-  END IF;
-  v_began := clock_timestamp();
-  FOR f IN
-    WITH found AS (
-      SELECT x.*, row_number() OVER w AS nth, count(*) OVER (PARTITION BY x.kind) AS of
-        FROM (SELECT v.* FROM juggernaut.findings v
-              UNION ALL
-              SELECT 'law_violation', coalesce(v.task_id::text, v.details) || ' ' || v.law, 'critical', v.law,
-                     jsonb_build_object('task_id', v.task_id, 'details', v.details), NULL
-                FROM public.law_violations v WHERE v_laws) x
-      WINDOW w AS (PARTITION BY x.kind ORDER BY x.since, x.subject))
-    SELECT kind, subject, severity, title, details FROM found WHERE nth <= n_most
-    UNION ALL
-    SELECT kind, 'more', severity, format('and %s more of this kind', of - n_most), jsonb_build_object('more', of - n_most) FROM found WHERE nth = n_most + 1
-  LOOP
-    PERFORM juggernaut.raise_alert(f.kind, f.subject, f.severity, f.title, f.details);
-    seen := seen || (f.kind || ' ' || f.subject);
-    n_found := n_found + 1;
+  FOREACH v_kind IN ARRAY kinds LOOP
+    CONTINUE WHEN v_kind = 'law_violation' AND EXISTS (
+      SELECT FROM juggernaut.looks l WHERE l.kind = 'law' AND l.began_at <= clock_timestamp()
+         AND clock_timestamp() < l.began_at + l.took / greatest(juggernaut.threshold('law_share'), 0.001)::float8);
+    v_error := NULL;
+    v_began := clock_timestamp();
+    BEGIN
+      FOR f IN
+        WITH found AS (
+          SELECT x.*, row_number() OVER (ORDER BY x.since, x.subject) AS nth, count(*) OVER () AS of
+            FROM (SELECT v.* FROM juggernaut.findings v WHERE v.kind = v_kind
+                  UNION ALL
+                  SELECT 'law_violation', coalesce(v.task_id::text, v.details) || ' ' || v.law, 'critical', v.law,
+                         jsonb_build_object('task_id', v.task_id, 'details', v.details), NULL
+                    FROM public.law_violations v WHERE v_kind = 'law_violation') x)
+        SELECT subject, severity, title, details FROM found WHERE nth <= n_most
+        UNION ALL
+        SELECT 'more', severity, format('and %s more of this kind', of - n_most), jsonb_build_object('more', of - n_most) FROM found WHERE nth = n_most + 1
+      LOOP
+        PERFORM juggernaut.try_raise_alert(v_kind, f.subject, f.severity, f.title, f.details);
+        seen := seen || (v_kind || ' ' || f.subject);
+        n_found := n_found + 1;
+      END LOOP;
+      looked := looked || v_kind;
+      IF v_kind = 'law_violation' THEN
+        INSERT INTO juggernaut.looks (kind, began_at, took) VALUES ('law', v_began, clock_timestamp() - v_began)
+          ON CONFLICT (kind) DO UPDATE SET began_at = excluded.began_at, took = excluded.took;
+      END IF;
+    EXCEPTION WHEN OTHERS THEN
+      v_error := SQLERRM;
+    END;
+    IF v_error IS NOT NULL THEN
+      PERFORM juggernaut.try_raise_alert('detect_error', v_kind, 'error', format('the watchdog could not look for %s: %s', v_kind, v_error),
+                                         jsonb_build_object('kind', v_kind, 'message', v_error));
+    END IF;
   END LOOP;
-  IF v_laws THEN
-    INSERT INTO juggernaut.looks (kind, began_at, took) VALUES ('law', v_began, clock_timestamp() - v_began)
-      ON CONFLICT (kind) DO UPDATE SET began_at = excluded.began_at, took = excluded.took;
-  END IF;
-  UPDATE public.alerts SET resolved_at = clock_timestamp()
-   WHERE resolved_at IS NULL AND (
-         (kind = ANY (kinds) AND (kind || ' ' || subject) <> ALL (seen))
-      OR (kind = 'task_failed' AND NOT EXISTS (SELECT FROM public.governance_tasks t WHERE t.id::text = subject AND t.status = 'failed'))
-      OR (kind = 'goal_failed' AND NOT EXISTS (SELECT FROM public.goals g WHERE g.id::text = subject AND g.status = 'failed'))
-      OR (kind = 'schedule_disabled' AND NOT EXISTS (SELECT FROM public.schedules s WHERE s.name = subject AND NOT s.enabled)));
+  UPDATE public.alerts a SET resolved_at = clock_timestamp()
+   WHERE a.id = ANY (ARRAY(
+     SELECT o.id FROM public.alerts o
+      WHERE o.resolved_at IS NULL AND (
+            (o.kind = ANY (looked) AND (o.kind || ' ' || o.subject) <> ALL (seen))
+         OR (o.kind = 'detect_error' AND o.subject = ANY (looked))
+         OR (o.kind = 'task_failed' AND NOT EXISTS (SELECT FROM public.governance_tasks t WHERE t.id::text = o.subject AND t.status = 'failed'))
+         OR (o.kind = 'goal_failed' AND NOT EXISTS (SELECT FROM public.goals g WHERE g.id::text = o.subject AND g.status = 'failed'))
+         OR (o.kind = 'schedule_disabled' AND NOT EXISTS (SELECT FROM public.schedules s WHERE s.name = o.subject AND NOT s.enabled)))
+        FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS n_resolved = ROW_COUNT;
   RETURN jsonb_build_object('found', n_found, 'resolved', n_resolved);
 END

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -82,3 +83,58 @@ async def test_a_look_in_the_future_holds_nothing_back(swarm: Swarm) -> None:
     await swarm.operator.execute(BROKEN)
     await swarm.operator.execute(LOOKED, "-1 day", "1 minute")
     assert len(await detected(swarm, "law_violation")) == 1
+
+
+async def test_failures_without_words_are_counted(swarm: Swarm) -> None:
+    """A worker that gives neither code nor message stops nobody's alerts."""
+    await swarm.operator.execute(
+        "UPDATE juggernaut.thresholds SET value = 1 WHERE name = 'repeated_errors'"
+    )
+    session = await swarm.worker()
+    await swarm.add(max_attempts=2)
+    claim = await swarm.claim_one(session)
+    lease = claim.lease
+    await swarm.pool.execute(
+        "SELECT juggernaut.fail_v1($1, $2, $3, NULL, NULL, 0)",
+        *(lease.task_id, lease.fence, lease.secret),
+    )
+    ((_, title),) = await detected(swarm, "repeated_error")
+    assert title.startswith("1 times: failed:")
+
+
+async def test_a_kind_that_cannot_be_looked_for_stops_no_other(swarm: Swarm) -> None:
+    """It is an alert itself, its old alerts stay, and it ends when that works again."""
+    session = await swarm.worker()
+    await swarm.add()
+    claim = await swarm.claim_one(session)
+    assert await swarm.store.block(claim.lease, "no key", "an operator")
+    assert len(await detected(swarm, "task_blocked")) == 1
+    share = "UPDATE juggernaut.thresholds SET value = $1 WHERE name = 'stale_seconds'"
+    stale = await swarm.operator.fetchval(
+        "SELECT value FROM juggernaut.thresholds WHERE name = 'stale_seconds'"
+    )
+    await swarm.operator.execute(share, 1e300)
+    ((subject, _),) = await detected(swarm, "detect_error")
+    assert subject == "worker_stale"
+    assert len(await detected(swarm, "task_blocked")) == 1
+    await swarm.operator.execute(share, stale)
+    assert await detected(swarm, "detect_error") == []
+
+
+async def test_who_holds_an_alert_holds_nobody(
+    swarm: Swarm, database: Database, approver_login: Login
+) -> None:
+    """Its answer is not seen before it is committed; the look goes by."""
+    session = await swarm.worker()
+    task = await swarm.add()
+    claim = await swarm.claim_one(session)
+    assert await swarm.store.block(claim.lease, "no key", "an operator")
+    assert len(await detected(swarm, "task_blocked")) == 1
+    approver = await database.connect(approver_login)
+    async with approver.transaction():
+        await approver.execute("SELECT resolve_alert(id, 'seen') FROM open_alerts")
+        async with asyncio.timeout(5):
+            await detected(swarm, "task_blocked")
+            await swarm.operator.execute("SELECT cancel_task($1, 'enough')", task)
+            await detected(swarm, "task_blocked")
+    assert await detected(swarm, "task_blocked") == []
