@@ -1,0 +1,46 @@
+"""A database of before, with work in it, goes on after the upgrade."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+from juggernaut.app.migrate import migrate
+from juggernaut.domain.model import Digest, Plan, Risk
+from tests.fixtures_postgres import MIGRATIONS, Database, fresh_login
+from tests.store.swarm import GATE, open_swarm
+
+SHOWN = ({"title": "t", "payload_digest": "0" * 64}, {"title": "t", "payload": {}})
+BECAME = """
+SELECT t.status, a.status AS asked FROM governance_tasks t JOIN approvals a ON a.task_id = t.id
+ ORDER BY array_position($1::uuid[], t.id)
+"""
+
+
+def until(folder: Path, last: int) -> Path:
+    """Give a folder with the migrations up to a number."""
+    for path in MIGRATIONS.glob("*.sql"):
+        if int(path.name[:4]) <= last:
+            shutil.copy(path, folder)
+    return folder
+
+
+async def test_a_request_that_shows_too_little_is_taken_back(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    """Approving it would let nothing through, so nobody is asked to; a newer one stays."""
+    await migrate(empty_database.url, until(tmp_path, 40))
+    tasks: list[UUID] = []
+    async with fresh_login(empty_database, "juggernaut_worker") as login:
+        async with open_swarm(empty_database, login) as swarm:
+            session = await swarm.worker()
+            for body in SHOWN:
+                tasks.append(await swarm.add(risk_level="high"))
+                claim = await swarm.claim_one(session)
+                asked = Plan(body, Digest("a" * 64), Risk.HIGH, ("rule",))
+                await swarm.store.pass_gate(claim.lease, GATE, asked)
+        await migrate(empty_database.url, MIGRATIONS)
+    operator = await empty_database.connect()
+    rows = await operator.fetch(BECAME, tasks)
+    assert [tuple(row) for row in rows] == [("pending", "void"), ("waiting_approval", "pending")]
