@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from juggernaut.adapters.postgres.queries import START_IT
 from juggernaut.domain.errors import (
     ConfigError,
     DatabaseUnreachable,
@@ -295,6 +296,6 @@ def named(error: Exception) -> JuggernautError:
         return ConfigError("the address of the database is not valid: check DATABASE_URL")
     if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError):
         return DatabaseUnreachable(
-            f"no answer from PostgreSQL: {str(error) or type(error).__name__}"
+            f"no answer from PostgreSQL: {str(error) or type(error).__name__}; {START_IT}"
         )
     return LawRefused(str(error))

@@ -11,7 +11,7 @@ from typing import Final
 
 from juggernaut.domain.digest import digest_of, plain, text_digest
 from juggernaut.domain.errors import InvalidInput
-from juggernaut.domain.model import Json, Plan, Risk, Sha, Task
+from juggernaut.domain.model import Digest, Json, Plan, Risk, Sha, Task
 from juggernaut.domain.redact import shorten
 from juggernaut.domain.risk import Policy, assess_diff, assess_plan
 
@@ -23,6 +23,7 @@ _EFFECTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 # The database adds this to a claimed row; it says what a person accepted, not what is asked.
 _NOT_ASKED: Final = frozenset({"accepted_criteria"})
+_FEEDBACK: Final = "feedback"
 
 
 def read_argv(value: object, what: str) -> tuple[str, ...] | None:
@@ -59,10 +60,27 @@ def read_checks(payload: Json) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def feedback_of(payload: Json) -> tuple[str, ...]:
     """Give what people said when they sent the task back, the newest last."""
-    given = payload.get("feedback", ())
+    given = payload.get(_FEEDBACK, ())
     if not isinstance(given, list | tuple):
         return ()
     return tuple(shorten(item, SHOWN_CHARS) for item in given if isinstance(item, str))
+
+
+def asked_of(task: Task, repo: str) -> Digest:
+    """Give the digest of what a task asks for; what was said when it was sent back is no part."""
+    left_out = _NOT_ASKED | {_FEEDBACK}
+    return digest_of(
+        {
+            "title": task.title,
+            "task_type": task.task_type,
+            "description": task.description,
+            "criteria": [
+                [item.number, item.text, item.check and list(item.check)] for item in task.criteria
+            ],
+            "payload": {key: value for key, value in task.payload.items() if key not in left_out},
+            "repo": repo,
+        }
+    )
 
 
 def commands_of(task: Task) -> tuple[tuple[str, ...], ...]:

@@ -47,11 +47,15 @@ MENDING: Final = frozenset({Move.CHECKS, Move.REMARKS, Move.SENT_BACK})
 
 @dataclass(frozen=True, slots=True)
 class PullState:
-    """What is recorded of a task's pull request: our head, and the keys that were dealt with."""
+    """What is recorded of a task's pull request: our head, and the keys that were dealt with.
+
+    `edited`: somebody changed the text of the task, before or after.
+    """
 
     number: int
     head: Sha
     handled: frozenset[str]
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from juggernaut.domain.errors import (
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
-from juggernaut.domain.plans import feedback_of
+from juggernaut.domain.plans import asked_of, feedback_of
 from juggernaut.domain.pull_rules import commit_text
 from juggernaut.domain.pulls import Change, Pull
 from juggernaut.domain.redact import mask_known, shorten
@@ -31,7 +31,7 @@ from juggernaut.lifecycle.draft import Draft, GoOn, Landed, branch_of, pull_titl
 from juggernaut.lifecycle.drive import drive, notes_of
 from juggernaut.lifecycle.effect import once, recall_effect
 from juggernaut.lifecycle.unfetched import say_unfetched
-from juggernaut.lifecycle.waits import closed, moved, not_queued, queued, row_lock
+from juggernaut.lifecycle.waits import closed, merged_early, moved, not_queued, queued, row_lock
 from juggernaut.ports import Asker, Workspace
 
 CHECK_NAME = "juggernaut/verify"
@@ -40,9 +40,10 @@ CHECK_NAME = "juggernaut/verify"
 async def find_draft(attempt: Attempt) -> Draft | Landed | None:
     """Find what an earlier attempt pushed and proposed, or even merged.
 
-    A draft that a person sent back is not taken up again. A closed pull request is an answer
-    (PullClosed). One that was merged at a commit which this task never pushed blocks the task,
-    unless the merge was reported: then it is measured.
+    A draft that a person sent back, or that was written for an earlier text, is not taken up
+    again, and merged it blocks the task. A closed pull request is an answer (PullClosed). One
+    that was merged at a commit which this task never pushed blocks the task, unless the merge
+    was reported: then it is measured.
     """
     pull = await attempt.services.forge.find_pull(attempt.repo, branch_of(attempt.task))
     report = await attempt.services.store.reported_merge(attempt.lease)
@@ -56,14 +57,17 @@ async def find_draft(attempt: Attempt) -> Draft | Landed | None:
     await _check_ours(attempt, pull, key)
     facts = await recall_effect(attempt, "push", key)
     draft = None if facts is None else read_draft(facts)
+    answers = draft is not None and await _answers(attempt, draft)
     if pull.state != "merged":
-        return draft if draft is None or draft.answers(attempt.task) else None
+        return draft if answers else None
     if draft is None or pull.merged_sha is None:
         await attempt.block(
             f"pull request #{pull.number} was merged at {pull.head_sha}, which this task"
             " did not push",
             "a person: look at the merge, then cancel the task or open a new one",
         )
+    if not answers:
+        await merged_early(attempt, pull)
     return Landed(draft, pull, pull.merged_sha)
 
 
@@ -294,6 +298,7 @@ async def push(
         removed=change.removed,
         diff=attempt.scrub(change.diff, DIFF_BYTES),
         agent=agent,
+        asked=asked_of(attempt.task, repo),
     )
     if after is not None and (draft.base, draft.diff) == (after.draft.base, after.draft.diff):
         return after.draft
@@ -316,6 +321,19 @@ async def push(
     store = attempt.services.store
     attempt.holds(await store.note_files(attempt.lease, repo, draft.files))
     return draft
+
+
+async def _answers(attempt: Attempt, draft: Draft) -> bool:
+    """Say whether a draft answers what the task asks for now, and log where it does not."""
+    edited = True
+    if not draft.asked:  # written before that was kept
+        state = await attempt.services.store.pull_state(attempt.task.id)
+        edited = state is None or state.edited
+    if draft.answers(attempt.task, attempt.repo, edited):
+        return True
+    said = f"{draft.head} was written before the task was changed or sent back"
+    await attempt.log("draft_dropped", said)
+    return False
 
 
 async def _check_ours(attempt: Attempt, pull: Pull, key: str) -> None:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.domain.limits import TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
-from juggernaut.domain.plans import feedback_of
+from juggernaut.domain.plans import asked_of, feedback_of
 from juggernaut.domain.pull_rules import inert
 from juggernaut.domain.pulls import Pull, branch_name
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A pushed commit on the task's branch, and how the code agent made it."""
+    """A pushed commit on the task's branch, and how the code agent made it.
+
+    `asked`: the digest of what the task asked for then; "" for one of before that was kept.
+    """
 
     head: Sha
     base: Sha
@@ -23,10 +26,15 @@ class Draft:
     removed: int
     diff: str
     agent: Json
+    asked: str = ""
 
-    def answers(self, task: Task) -> bool:
-        """Say whether it was written after everything that people sent back."""
-        return self.agent.get("answers", 0) == len(feedback_of(task.payload))
+    def answers(self, task: Task, repo: str, edited: bool) -> bool:
+        """Say whether it was written for this text, after everything that people sent back.
+
+        `edited`: the text was changed some day, so a draft without a digest is of another one.
+        """
+        same = self.asked == asked_of(task, repo) if self.asked else not edited
+        return same and self.agent.get("answers", 0) == len(feedback_of(task.payload))
 
     def facts(self) -> dict[str, object]:
         """Give the form in which the ledger of effects keeps a draft."""
@@ -38,6 +46,7 @@ class Draft:
             "removed": self.removed,
             "diff": self.diff,
             "agent": dict(self.agent),
+            "asked": self.asked,
         }
 
 
@@ -91,4 +100,5 @@ def read_draft(facts: Json) -> Draft:
         removed=removed,
         diff=str(facts.get("diff")),
         agent=agent,
+        asked=str(facts.get("asked") or ""),
     )

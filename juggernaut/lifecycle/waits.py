@@ -76,6 +76,18 @@ async def moved(attempt: Attempt, pull: Pull) -> NoReturn:
     )
 
 
+async def merged_early(attempt: Attempt, pull: Pull) -> NoReturn:
+    """Block the task: what was merged is not what it asks for now, and no merge is undone."""
+    task = attempt.task.id
+    await attempt.block(
+        f"merged for an earlier text: pull request #{pull.number} ({pull.merged_sha}) was written"
+        " before the task was changed or sent back",
+        f"a person: SELECT cancel_task('{task}', 'merged for an earlier text'), and add what is"
+        " left as a task of its own; or write its words back as they were, then SELECT"
+        f" retry_task('{task}')",
+    )
+
+
 async def queued(attempt: Attempt, head: Sha) -> NoReturn:
     """Wait for the forge's merge queue; what leaves it without a merge is known by its head."""
     store, lease = attempt.services.store, attempt.lease

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from tests.app.commands import good, run
 from tests.fixtures_postgres import Database, Login, fresh_login
+
+SOON = 0.2
 
 
 @pytest.fixture
@@ -132,7 +135,10 @@ def start_of(waiting: dict[str, Any]) -> str:
 def test_the_first_of_two_is_told_who_is_missing(
     database: Database, worker_login: Login, approver_login: Login, second_approver: Login
 ) -> None:
-    """On standard error and as a field; the second time by the same login, that nothing changed."""
+    """On standard error and as a field; the second time by the same login, that nothing changed.
+
+    And whose approval has ended by now.
+    """
     row = good(
         *(database, "task", "add", "Deploy", "--type", "command", "--command", "true"),
         *("--risk", "critical"),
@@ -146,8 +152,25 @@ def test_the_first_of_two_is_told_who_is_missing(
     again = run(database, "approve", row["id"], login=approver_login)
     assert again.code == 0
     assert again.err == f"note: this login approved it before, nothing changed; {answer}\n"
+    asyncio.run(age(database, SOON))
+    time.sleep(SOON)
+    other = run(database, "approve", row["id"], login=second_approver)
+    assert f"; the approval by {approver_login.name} of " in other.err
+    assert " counted until " in other.err
+    asyncio.run(age(database, 3600))
     last = run(database, "approve", row["id"], "--json", login=second_approver)
     assert (last.json()["status"], last.json()["answer"], last.err) == ("pending", "approved", "")
+
+
+async def age(database: Database, seconds: float) -> None:
+    """Set how long a decision counts."""
+    connection = await asyncpg.connect(database.url)
+    try:
+        await connection.execute(
+            "UPDATE juggernaut.thresholds SET value = $1 WHERE name = 'approval_seconds'", seconds
+        )
+    finally:
+        await connection.close()
 
 
 def test_a_worker_decides_nothing(

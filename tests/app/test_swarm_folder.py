@@ -58,3 +58,12 @@ async def test_a_data_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     said = await refused(tmp_path, *await up_argv(tmp_path), JUGGERNAUT_DATA_DIR=NOWHERE)
     assert f"the folder {NOWHERE}/up cannot be made" in said
     assert "set JUGGERNAUT_DATA_DIR" in said
+
+
+async def test_stopping_where_nothing_is_says_so(tmp_path: Path) -> None:
+    """A folder that is not there is told from one in which nothing runs, and from none given."""
+    said = await refused(tmp_path, "up", "--stop", "--dir", str(tmp_path / "none"))
+    assert f"there is no folder {tmp_path}/none" in said
+    assert "--stop needs --dir FOLDER" in await refused(tmp_path, "up", "--stop")
+    ended = await call(tmp_path, "demo", "--stop", "--dir", str(tmp_path))
+    assert (ended.code, ended.out) == (0, f"nothing was running in {tmp_path}\n")

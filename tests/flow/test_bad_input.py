@@ -72,9 +72,9 @@ async def test_a_wrong_setting_is_one_line(
 async def test_an_unreachable_database_is_one_line(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    """Exit code 1, and the address without its password."""
+    """Exit code 1, the address without its password, and what to do."""
     ended = await call(tmp_path, *command, DATABASE_URL=NOWHERE)
-    check_one_line(ended, 1, "127.0.0.1:1")
+    check_one_line(ended, 1, "127.0.0.1:1", "start the server, or correct the address")
 
 
 @pytest.mark.parametrize(

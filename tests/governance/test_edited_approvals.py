@@ -137,7 +137,7 @@ async def test_an_edit_takes_approved_work_from_a_plain_worker(
     await approver.execute(EDIT, task)
     with pytest.raises(asyncpg.PostgresError, match="from pending to completed"):
         await plain.complete(task, "ran the whole of what it says, and the exit code was 0")
-    with pytest.raises(asyncpg.PostgresError, match="needs an approval of what it says now"):
+    with pytest.raises(asyncpg.PostgresError, match="what was approved is not what it says now"):
         await plain.claim(task)
     row = await swarm.operator.fetchrow(
         "SELECT approved_by, approved_at FROM governance_tasks WHERE id = $1", task

@@ -60,7 +60,7 @@ async def test_the_approval_of_who_may_not_decide_any_more_opens_nothing(
         approver = await database.connect(gone)
         await approver.execute(APPROVE, task)
         await bench.operator.execute(f"REVOKE juggernaut_approver FROM {gone.name}")
-        with pytest.raises(asyncpg.PostgresError, match="needs an approval of what it says now"):
+        with pytest.raises(asyncpg.PostgresError, match="approved it and may not decide any more"):
             await plain.claim(task)
         await plain.connection.execute(ASK, task, NAME)
         await bench.approver.execute(APPROVE, task)

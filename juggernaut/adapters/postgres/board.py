@@ -125,7 +125,7 @@ async def open_board(dsn: str) -> AsyncIterator[Board]:
         raise ConfigError(f"cannot log in to {place(dsn)}: {queries.first_line(error)}") from None
     except (asyncpg.PostgresError, *queries.UNREACHABLE) as error:
         raise DatabaseUnreachable(
-            f"no answer from {place(dsn)}: {queries.first_line(error)}"
+            f"no answer from {place(dsn)}: {queries.first_line(error)}; {queries.START_IT}"
         ) from None
     try:
         for kind in ("json", "jsonb"):

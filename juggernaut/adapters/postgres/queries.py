@@ -23,6 +23,11 @@ from juggernaut.domain.errors import (
 PURSE_STATE: Final = "JG002"
 LEASE_STATE: Final = "JG003"
 
+# What to do where nobody answers.
+START_IT: Final = (
+    "start the server, or correct the address (--dsn, DATABASE_URL or WORKER_DATABASE_URL;"
+    " `juggernaut config --explain` says which holds)"
+)
 UNREACHABLE: Final = (
     OSError,
     TimeoutError,

@@ -49,7 +49,9 @@ class PgLife:
         rows = await self._rows("read_pull_state", task)
         if not rows:
             return None
-        return PullState(rows[0]["number"], Sha(rows[0]["head"]), frozenset(rows[0]["handled"]))
+        row = rows[0]
+        handled = frozenset(row["handled"])
+        return PullState(row["number"], Sha(row["head"]), handled, row["edited"])
 
     async def pushed(self, task: TaskId, key: str) -> str | None:
         """Give intended or confirmed for a push of this task; None when it never meant it."""

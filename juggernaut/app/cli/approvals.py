@@ -80,7 +80,10 @@ def approve(
         chosen = str(waiting["digest"]) if digest is None else whole_digest(digest, waiting)
         said = await board.only("decide_approve", waiting["task_id"], note, chosen)
         still = await request_of(board, waiting["task_id"])
-        answer = str(said["approve_task"]) if still is None else not_yet(waiting, still)
+        answer = str(said["approve_task"])
+        if still is not None:
+            ended = await board.row("show_ended_approvals", waiting["task_id"]) or {}
+            answer = not_yet(waiting, still, ended.get("ended"))
         return {**await decided(board, waiting), "digest": chosen, "answer": answer}
 
     row = ask(dsn, work)
@@ -151,13 +154,14 @@ def whole_digest(start: str, waiting: Row) -> str:
     return whole
 
 
-def not_yet(before: Row, now: Row) -> str:
-    """Say how many people are missing still, and whether this approval was a new one."""
+def not_yet(before: Row, now: Row, ended: object) -> str:
+    """Say how many people are missing still, whether this approval was new, and which ended."""
     have, need = int(str(now["have"])), int(str(now["need"]))
     missing = need - have
     who = "one more person has" if missing == 1 else f"{missing} more people have"
     again = "this login approved it before, nothing changed; " if before["have"] == have else ""
-    return f"{again}{who} to approve ({have} of {need} so far)"
+    lapsed = f"; {ended}" if ended else ""
+    return f"{again}{who} to approve ({have} of {need} so far){lapsed}"
 
 
 async def decided(board: Board, waiting: Row) -> Row:

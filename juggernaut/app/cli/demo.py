@@ -99,7 +99,9 @@ def stop_kept(folder: Path | None) -> None:
     """Stop what an earlier command left running in a folder."""
     from juggernaut.app.local_swarm import stop_left_running
 
-    if folder is None or not folder.is_dir():
+    if folder is None:
         fail("--stop needs --dir FOLDER: the one that was printed by --keep", EXIT_USAGE)
+    if not folder.is_dir():
+        fail(f"there is no folder {folder}: give --dir as --keep printed it", EXIT_USAGE)
     count = run_async(stop_left_running(folder))
-    typer.echo(f"stopped {count} programs" if count else "nothing was running")
+    typer.echo(f"stopped {count} programs" if count else f"nothing was running in {folder}")

@@ -44,6 +44,7 @@ GOAL_TEXT: Final = (
 )
 GOAL_BUDGET_USD: Final = Decimal("1.00")
 ALERT_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 1.0  # for a decision, where a real swarm has approval_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,7 @@ async def _watched(board: Board, waiting: Row) -> str:
     """Wait until the watchdog has noticed that nobody decides; gives its alert."""
     deadline = time.monotonic() + ALERT_SECONDS
     while time.monotonic() < deadline:
+        await board.rows("hurry_alert", waiting["task_id"], PATIENCE_SECONDS)
         for alert in await board.rows("list_alerts_of_task", str(waiting["task_id"])):
             return f"the watchdog raised an alert: {alert['title']}"
         await asyncio.sleep(LOOK_SECONDS)
