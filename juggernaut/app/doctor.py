@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ POSTGRES_LEAST: Final = 15
 POSTGRES_MOST: Final = 18
 VERSION_FACTOR: Final = 10_000
 CLOCK_GAP_SECONDS: Final = 5.0
+NAMED_LOGINS: Final = 10
 GIT_SECONDS: Final = 10.0
 
 HOLDS: Final = "the database holds the line"
@@ -208,7 +209,7 @@ OFFLINE: Final[tuple[tuple[str, Callable[[Loaded], Finding]], ...]] = (
 
 async def online(loaded: Loaded) -> list[Finding]:
     """Check the database: reachable, right version, right schema, right logins."""
-    from juggernaut.app.logins import server_facts
+    from juggernaut.app.logins import list_logins, server_facts
     from juggernaut.app.migrate import check_schema
 
     settings = loaded.settings
@@ -226,6 +227,8 @@ async def online(loaded: Loaded) -> list[Finding]:
     drift = await named("schema", check_schema(dsn, folder))
     findings.append(drift or Finding("schema", "ok", "as the migrations make it"))
     findings.append(judge_grants(worker, list(loaded.roles())))
+    logins = await named("login bounds", list_logins(dsn))
+    findings += [logins] if isinstance(logins, Finding) else judge_bounds(logins)
     return findings
 
 
@@ -311,3 +314,28 @@ def judge_grants(facts: ServerFacts, roles: list[str]) -> Finding:
         return Finding("grants", "ok", detail)
     remedy = "juggernaut grant ROLE TASK_TYPE, if they should claim tasks"
     return Finding("grants", "warn", detail or "none visible", remedy)
+
+
+def judge_bounds(logins: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
+    """Name the logins that may take all connections, or fill the disk with temporary files."""
+    for what, unbounded, remedy in (
+        (
+            "connections",
+            [str(row["name"]) for row in logins if row["most"] is None],
+            "as operator: ALTER ROLE name CONNECTION LIMIT 20",
+        ),
+        (
+            "temporary files",
+            [
+                str(row["name"])
+                for row in logins
+                if row["kind"] != "worker" and not row["bounded_files"]
+            ],
+            "as superuser: ALTER ROLE name SET temp_file_limit = '1GB'",
+        ),
+    ):
+        if unbounded:
+            some = ", ".join(unbounded[:NAMED_LOGINS])
+            more = len(unbounded) - NAMED_LOGINS
+            told = f"no bound for the {what} of {some}{f' and {more} more' if more > 0 else ''}"
+            yield Finding("login bounds", "warn", told, remedy)

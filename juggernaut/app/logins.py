@@ -40,8 +40,17 @@ PASSWORD_BYTES: Final = 24
 SCRAM_ROUNDS: Final = 4_096  # RFC 7677 and PostgreSQL's own default
 SALT_BYTES: Final = 16
 
+# Connections of a login at once; a worker process has up to `pool_size` and three more.
+CONNECTIONS: Final = {"worker": 100, "plain": 20, "approver": 20, "reader": 20}
+# Temporary files of a session; only a superuser may say it. A worker's duties read all tasks.
+TEMPORARY: Final = ("temp_file_limit", "1GB")
+
 CREATE: LiteralString = (
-    "SELECT format('CREATE ROLE %I LOGIN PASSWORD %L IN ROLE %I', $1::text, $2::text, $3::text)"
+    "SELECT format('CREATE ROLE %I LOGIN CONNECTION LIMIT %s PASSWORD %L IN ROLE %I',"
+    " $1::text, $2::int, $3::text, $4::text)"
+)
+IS_SUPERUSER: LiteralString = (
+    "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
 )
 # A group role cannot hand these on. The sweep ends what outlives them.
 WORKER_SETTINGS: Final = (
@@ -62,7 +71,10 @@ SELECT juggernaut.record_event($1::text, $2::text, NULL, jsonb_build_object('kin
 """
 LOGINS: LiteralString = """
 SELECT m.rolname::text AS name, replace(g.rolname::text, 'juggernaut_', '') AS kind,
-       (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = m.oid) AS connections
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = m.oid) AS connections,
+       nullif(m.rolconnlimit, -1) AS most,
+       EXISTS (SELECT FROM unnest(m.rolconfig) AS c (setting)
+               WHERE split_part(c.setting, '=', 1) = 'temp_file_limit') AS bounded_files
 FROM pg_catalog.pg_auth_members am
 JOIN pg_catalog.pg_roles m ON m.oid = am.member
 JOIN pg_catalog.pg_roles g ON g.oid = am.roleid
@@ -132,23 +144,34 @@ class ServerFacts:
     grants: dict[str, tuple[str, ...]]
 
 
-async def create_login(dsn: str, kind: str, name: str) -> str:
-    """Create a login and give its URL; its password is nowhere else."""
+async def create_login(dsn: str, kind: str, name: str, connections: int | None = None) -> str:
+    """Create a login and give its URL; its password is nowhere else.
+
+    connections: how many it may have at once; without it what is usual for the kind.
+    """
     check_name(name)
+    if connections is not None and connections < 1:
+        raise ConfigError(f"{connections} connections: a login needs one at least")
     if kind not in KINDS:
         raise ConfigError(f"{kind!r} is no kind of login; use {', '.join(KINDS)}")
+    most = CONNECTIONS[kind] if connections is None else connections
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     async with connected(dsn) as connection, connection.transaction():
-        statement = await connection.fetchval(CREATE, name, scram(password), f"juggernaut_{kind}")
+        statement = await connection.fetchval(
+            CREATE, name, most, scram(password), f"juggernaut_{kind}"
+        )
         await connection.execute(statement)
-        for setting, value in WORKER_SETTINGS if kind in WORKING else ():
+        settings = [*WORKER_SETTINGS] if kind in WORKING else []
+        if kind != "worker" and await connection.fetchval(IS_SUPERUSER):
+            settings.append(TEMPORARY)
+        for setting, value in settings:
             await connection.execute(await connection.fetchval(SET, name, setting, value))
         await tell(connection, "login.created", name, kind)
     return url_of(dsn, name, password)
 
 
 async def list_logins(dsn: str) -> list[dict[str, object]]:
-    """Give name, kind and open connections of each login."""
+    """Give name, kind, open connections and their bound (None: none) of each login."""
     async with connected(dsn) as connection:
         rows = await connection.fetch(LOGINS, [f"juggernaut_{kind}" for kind in KINDS])
     return [dict(row) for row in rows]

@@ -15,6 +15,7 @@ from juggernaut.adapters.llm.yaml_file import Section, read_yaml
 from juggernaut.adapters.postgres.board import Board, Row, open_board
 from juggernaut.app.migrate import MigrationReport, migrate
 from juggernaut.app.resources import Resources
+from juggernaut.domain.diffs import judge_diff
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.model import (
     Criterion,
@@ -102,7 +103,9 @@ def _assess_diff(
 ) -> Assessment:
     """Add what a stored diff says."""
     files = [str(path) for path in _list(body.get("files"))]
-    found = assess_diff(planned.risk, policy, files, str(body.get("diff", "")), checks)
+    hidden = body.get("not_shown")
+    judged = judge_diff(str(body.get("diff", "")), hidden if isinstance(hidden, int) else 0)
+    found = assess_diff(planned.risk, policy, files, judged, checks)
     kept = [line for line in found.factors if not line.startswith("the plan: ")]
     return Assessment(found.risk, (*planned.factors, *kept))
 

@@ -115,6 +115,7 @@ NETWORK_END_SECONDS: Final = 2.0
 
 # Changes.
 DIFF_BYTES: Final = 2 * MIB
+SHOWN_DIFF_BYTES: Final = DIFF_BYTES - 256 * KIB  # an effect of the ledger has 2 MiB in all
 DIFF_FILES: Final = 200
 TREE_FILES: Final = 100_000
 TREE_BYTES: Final = 4 * 1024 * MIB

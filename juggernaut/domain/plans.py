@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from juggernaut.domain.digest import digest_of, plain, text_digest
+from juggernaut.domain.diffs import Judged
+from juggernaut.domain.digest import digest_of, plain
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.domain.model import Digest, Json, Plan, Risk, Sha, Task
 from juggernaut.domain.redact import shorten
@@ -134,17 +135,22 @@ def diff_plan_of(
     base: Sha,
     files: Sequence[str],
     diff: str,
+    judged: Judged,
     doubts: Sequence[str] = (),
 ) -> Plan:
-    """Compose the second gate: exactly this diff, from exactly this base to this head."""
-    assessed = assess_diff(planned, policy, files, diff, checks_of(task), doubts)
+    """Compose the second gate: exactly this diff, from exactly this base to this head.
+
+    `diff` is what people read, `judged` what the rules found in the one that git gave.
+    """
+    assessed = assess_diff(planned, policy, files, judged, checks_of(task), doubts)
     body: dict[str, object] = {
         "task": str(task.id),
         "head": head,
         "base": base,
         "files": list(files),
         "diff": diff,
-        "diff_digest": text_digest(diff),
+        "diff_digest": judged.digest,
+        **({"not_shown": judged.hidden} if judged.hidden else {}),
         "risk": assessed.risk.value,
         "policy": policy.version,
         **_answers(task),

@@ -11,6 +11,7 @@ from typing import Final
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
+from juggernaut.domain.diffs import unquoted
 from juggernaut.domain.limits import QUALITY_FINDINGS, QUALITY_HINT_CHARS, TITLE_CHARS
 
 SYNTAX: Final = "syntax"
@@ -66,7 +67,8 @@ def changed_lines(diff: str, files: Collection[str]) -> Changed:
         return Changed(new=set(files))
     found = Changed()
     for file in patch:
-        path = _unquoted(file.path)
+        quoted = file.path.startswith('"')
+        path = unquoted(file.path).removeprefix("b/") if quoted else file.path
         if file.is_added_file:
             found.new.add(path)
         added = [line for hunk in file for line in hunk if line.is_added]
@@ -137,15 +139,3 @@ def _hint(fix: object) -> str:
     if not isinstance(edits, list) or len(edits) != 1 or not isinstance(edits[0], Mapping):
         return ""
     return str(edits[0].get("content", "")).strip()[:QUALITY_HINT_CHARS]
-
-
-def _unquoted(path: str) -> str:
-    r"""Read a path as git writes one with unusual letters.
-
-    >>> _unquoted('"caf\\303\\251.py"')
-    'café.py'
-    """
-    if not path.startswith('"'):
-        return path
-    raw = path.strip('"').removeprefix("b/").encode("ascii", "backslashreplace")
-    return raw.decode("unicode_escape").encode("latin-1", "replace").decode("utf-8", "replace")

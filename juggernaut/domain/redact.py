@@ -12,7 +12,7 @@ from juggernaut.domain.secret_forms import forms
 MASK: Final = "[redacted]"
 
 
-def _begun(sign: str) -> str:
+def begun(sign: str) -> str:
     """Give a pattern for the first signs of a token, where a token may begin.
 
     That is at a word's start, after a line end or tab that is written out, after _ (as in
@@ -23,24 +23,31 @@ def _begun(sign: str) -> str:
     return f"{sign}(?:{'|'.join(f'{place}{sign})' for place in before)})"
 
 
-_TOKENS: Final = tuple(
-    re.compile(pattern, re.DOTALL)
+# None of these goes beyond its line.
+LINE_TOKENS: Final = tuple(
+    re.compile(pattern)
     for pattern in (
-        _begun("gh[opusr]_") + "[A-Za-z0-9]{16,}",
-        _begun("github_pat_") + "[A-Za-z0-9_]{16,}",
-        _begun("sk-") + "[A-Za-z0-9_-]{16,}",
-        _begun("A(?:KIA|SIA)") + r"[0-9A-Z]{16}\b",
-        _begun("AIza") + "[0-9A-Za-z_-]{30,}",
-        _begun("xox[abprs]-") + "[0-9A-Za-z-]{10,}",
-        _begun("eyJ") + r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
-        "-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\\Z)",
+        begun("gh[opusr]_") + "[A-Za-z0-9]{16,}",
+        begun("github_pat_") + "[A-Za-z0-9_]{16,}",
+        begun("sk-") + "[A-Za-z0-9_-]{16,}",
+        begun("A(?:KIA|SIA)") + r"[0-9A-Z]{16}\b",
+        begun("AIza") + "[0-9A-Za-z_-]{30,}",
+        begun("xox[abprs]-") + "[0-9A-Za-z-]{10,}",
+        begun("eyJ") + r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
     )
+)
+# Of a key whose end was cut off the rest is one: so for outputs, and never for what is approved.
+_TOKENS: Final = (
+    *LINE_TOKENS,
+    re.compile(
+        "-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\\Z)", re.DOTALL
+    ),
 )
 # What stands before the secret is kept.
 _LED: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"({_begun('[Bb]earer')}\s+)[A-Za-z0-9._~+/=-]{{12,}}",
+        rf"({begun('[Bb]earer')}\s+)[A-Za-z0-9._~+/=-]{{12,}}",
         r"([Aa]uthorization:\s*[Bb]asic\s+)[A-Za-z0-9._~+/=-]{12,}",
         r"(://[^\s:/@]{0,200}:)[^\s/@]{1,500}(?=@)",
     )
@@ -50,7 +57,7 @@ _SECRET_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 # Colours, cursor moves and titles of a terminal, each as a whole.
-_ESCAPES: Final = re.compile(
+ESCAPES: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)"
 )
 _CONTROLS: Final = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -116,7 +123,7 @@ def scrub(text: str, secrets: Iterable[Secret] = (), limit: int = TEXT_CHARS) ->
 
 def _shown(text: str) -> str:
     """Give a text without colours, and clean."""
-    return clean(_ESCAPES.sub("", text))
+    return clean(ESCAPES.sub("", text))
 
 
 def _masked(text: str, found: Sequence[str]) -> str:

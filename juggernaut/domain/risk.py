@@ -8,12 +8,12 @@ raise the risk: a task that says "this is low risk" changes nothing.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from juggernaut.domain.diffs import Judged, judge_diff, said_of
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from juggernaut.domain.model import Digest, Json, Risk, Task, highest
@@ -90,15 +90,6 @@ POLICY_SCHEMA: Json = {
         "network": NETWORK_SCHEMA,
     },
 }
-
-
-_TEST_FILE = re.compile(
-    r"^--- a/(?:(?:.*/)?(?:tests?|specs?|__tests__)/"
-    r"|(?:.*/)?(?:test_[^/]*|[^/]*[_.](?:test|spec))\.[^/.]+$)",
-    re.IGNORECASE,
-)
-_CLAIM = re.compile(r"\bassert|\bexpect\(|\brequire\.|\braises\(|\.should\b")
-_SKIPS = re.compile(r"\bskip|\bxfail|\bxit\(|\bxdescribe\(|#\[ignore", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,52 +184,25 @@ def assess_diff(
     planned: Risk,
     policy: Policy,
     files: Sequence[str],
-    diff: str,
+    diff: str | Judged,
     checks: Iterable[Sequence[str]],
     doubts: Iterable[str] = (),
 ) -> Assessment:
     """Assess a finished change: its paths, the tests that judge it, and what it removes.
 
+    `diff`: as git gave it, or what was judged of that; never one in which something is masked.
     `doubts`: what the tests of the base have against it.
     """
+    judged = judge_diff(diff) if isinstance(diff, str) else diff
     found = [(planned, "the plan")]
     found += _path_floors(files, policy)
-    old = {line[6:] for line in diff.splitlines() if line.startswith("--- a/")}
     judges = {part.partition("::")[0].removeprefix("./") for argv in checks for part in argv}
-    named = judges & old & set(files)
+    named = judges & set(judged.before) & set(files)
     for path in sorted(named):
         found.append((Risk.HIGH, f"changes {path}, which judges this task"))
-    removed = len(re.findall(r"^-\s*(?:async )?def test_", diff, re.MULTILINE))
-    added = len(re.findall(r"^\+\s*(?:async )?def test_", diff, re.MULTILINE))
-    if removed > added:
-        found.append((Risk.HIGH, f"removes {removed - added} tests"))
-    found += [(Risk.HIGH, f"weakens {path}") for path in _weakened(diff) if path not in named]
+    found += [(Risk.HIGH, said) for said in said_of(judged, named)]
     found += [(Risk.HIGH, doubt) for doubt in doubts]
     return _assessment(found)
-
-
-def _weakened(diff: str) -> list[str]:
-    """Name the test files that lose an assertion which stands nowhere else, or skip something.
-
-    A hint for people and no proof: a test can be emptied in other ways. See docs/security.md.
-    """
-    lost: dict[str, list[str]] = {}
-    kept: list[str] = []
-    found: set[str] = set()
-    path = ""
-    for line in diff.splitlines():
-        if line.startswith("--- "):
-            path = line.removeprefix("--- a/") if _TEST_FILE.search(line) else ""
-        elif line.startswith("+") and not line.startswith("+++ "):
-            kept.append(line[1:].strip())
-            if path and _SKIPS.search(line):
-                found.add(path)
-        elif path and line.startswith("-") and _CLAIM.search(line):
-            lost.setdefault(path, []).append(line[1:].strip())
-    for path, claims in lost.items():
-        if any(claims.count(claim) > kept.count(claim) for claim in claims):
-            found.add(path)
-    return sorted(found)
 
 
 def is_document(path: str, policy: Policy) -> bool:

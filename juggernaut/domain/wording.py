@@ -15,16 +15,39 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 GAP: Final = 4  # so many other words may stand between two words of a phrase
-BASE_CHARS: Final = 3  # a shorter rest is no word that lost its ending
+BASE_CHARS: Final = 2  # as in goes; a shorter rest is no word that lost its ending
 CLUSTER_CHARS: Final = 5  # "-rf" is -r and -f; a pattern's "-delete" is one flag
 KNOWN_PHRASES: Final = 4096
 AMOUNT: Final = "$"
+_PART_BITS: Final = 24  # of a place: which part of its word; no text has more of them
 
 Places: TypeAlias = Mapping[str, Sequence[int]]
 
-# A sign of money is a word beside an amount: $5 and 5 € are two words, $HOME is one.
-_MONEY: Final = "[$€£¥]"
-_WORD: Final = re.compile(rf"{_MONEY}(?=\s?\d)|(?<=\d){_MONEY}|(?<=\d\s){_MONEY}|[^\W_]+")
+# A sign of money is a word beside an amount, and stands before it: $5 and 5 € are two words, $HOME
+# is one. An amount is one word however it is grouped and counted: 1,234,567.89 and 5 million.
+_MONEY: Final = "[$\u00a2-\u00a5\u20a0-\u20cf]"
+_CURRENCY: Final = "(?:usd|eur|gbp|jpy|chf|dollars?|euros?|pounds?|yen)"
+_NUMBER: Final = r"(?:\d{1,3}(?: \d{3}(?!\d))+(?:[.,]\d+)?|\d+(?:[.,'\u2019]\d+)*)"
+_SCALE: Final = (
+    r"(?:[\s-]{0,9}(?:k|mm?|mn|mio|mrd|bn?|tn?|hundred|thousand|million|billion|trillion)s?"
+    rf"(?=[\W_]|\Z|{_CURRENCY}(?:[\W_]|\Z)))?"
+)
+_WORD: Final = re.compile(
+    rf"(?P<before>{_MONEY})(?=\s*[-+~]?[.,]?\d)"
+    rf"|(?P<number>{_NUMBER}{_SCALE})(?=[\W_]|\Z|{_CURRENCY}(?:[\W_]|\Z))"
+    rf"(?P<after>\s*{_MONEY})?"
+    rf"|{_CURRENCY}(?=\d)"
+    r"|[^\W_]+"
+)
+_PARTS: Final = re.compile(r"[^\W_]+")
+# What no reader sees, beside format signs and marks: fillers have a width and stand for a blank.
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\U0001d159")
+_IGNORED: Final = frozenset("\u2065") | {
+    chr(code)
+    for first, last in ((0xFFF0, 0xFFF9), (0xE0000, 0xE1000))
+    for code in range(first, last)
+}
+_SEEN_CONTROLS: Final = frozenset("\t\n\r")
 _ENDINGS: Final = (
     ("s", ""),
     ("es", ""),
@@ -50,13 +73,28 @@ class Command:
 def read_text(text: str) -> tuple[Places, ...]:
     """Give the places of a text's words: of each as it stands, and without its ending.
 
-    Where characters are invisible there are two readings: they part words, and they do not.
+    Where characters are invisible there are more readings: they part words, they do not, and only
+    those do that have a width.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    hidden = {char for char in set(folded) if unicodedata.category(char) == "Cf"}
-    if not hidden:
+    signs = set(folded)
+    hidden, wide = {char for char in signs if _is_hidden(char)}, signs & _FILLERS
+    if not hidden and not wide:
         return (_places(folded),)
-    return tuple(_places(folded.translate(dict.fromkeys(map(ord, hidden), to))) for to in ("", " "))
+    parting = {frozenset[str](), frozenset(wide), frozenset(hidden | wide)}
+    read = [
+        folded.translate({ord(char): " " if char in blanks else "" for char in hidden | wide})
+        for blanks in sorted(parting, key=len)
+    ]
+    return tuple(_places(reading) for reading in dict.fromkeys(read))
+
+
+def _is_hidden(char: str) -> bool:
+    """Say whether a character has no width of its own: format signs, marks, controls, ignored."""
+    kind = unicodedata.category(char)
+    if kind == "Cc":
+        return char not in _SEEN_CONTROLS
+    return kind in {"Cf", "Mn", "Me"} or char in _IGNORED
 
 
 @lru_cache(KNOWN_PHRASES)
@@ -67,8 +105,9 @@ def phrase_words(phrase: str) -> tuple[str, ...]:
     ('transfer', '$', 'today')
     """
     words = list(_words(unicodedata.normalize("NFKC", phrase).casefold()))
-    before = ["", *words]
-    return tuple(word for word, last in zip(words, before, strict=False) if last != AMOUNT)
+    before = [(), *words]
+    kept = (word for word, last in zip(words, before, strict=False) if last != (AMOUNT,))
+    return tuple(part for word in kept for part in word)
 
 
 def says(readings: Iterable[Places], phrase: str, gap: int) -> bool:
@@ -126,22 +165,28 @@ def _parts(word: str) -> Iterator[str]:
         yield last
 
 
-def _words(folded: str) -> Iterator[str]:
-    """Give the words of a folded text; every sign of money is the same."""
+def _words(folded: str) -> Iterator[tuple[str, ...]]:
+    """Give the words of a folded text, an amount with its parts: 5 and million of 5 million.
+
+    Every sign of money is the same, and stands before its amount.
+    """
     for found in _WORD.finditer(folded):
-        word = found.group()
-        yield word if word[0].isalnum() else AMOUNT
+        if found["before"] or found["after"]:
+            yield (AMOUNT,)
+        if not found["before"]:
+            yield tuple(_PARTS.findall(found["number"])) if found["number"] else (found.group(),)
 
 
 def _places(folded: str) -> Places:
-    """Give where each word stands, under each of its forms."""
+    """Give where each word stands, under each of its forms; parts of a word have its place."""
     forms: dict[str, frozenset[str]] = {}
     places: dict[str, list[int]] = {}
-    for place, word in enumerate(_words(folded)):
-        if word not in forms:
-            forms[word] = frozenset(_forms(word))
-        for form in forms[word]:
-            places.setdefault(form, []).append(place)
+    for number, parts in enumerate(_words(folded)):
+        for place, word in enumerate(parts, start=number << _PART_BITS):
+            if word not in forms:
+                forms[word] = frozenset(_forms(word))
+            for form in forms[word]:
+                places.setdefault(form, []).append(place)
     return places
 
 
@@ -155,7 +200,12 @@ def _forms(word: str) -> Iterator[str]:
         if len(base) < BASE_CHARS:
             continue
         yield base + instead
-        if ending in ("ed", "ing") and not instead and base[-1] == base[-2]:
+        if (
+            len(base) > BASE_CHARS
+            and ending in ("ed", "ing")
+            and not instead
+            and base[-1] == base[-2]
+        ):
             yield base[:-1]
 
 
@@ -178,6 +228,6 @@ def _reached(ends: Sequence[int], nexts: Sequence[int], gap: int) -> list[int]:
     for place in nexts:
         while passed < len(ends) and ends[passed] < place:
             passed += 1
-        if passed and place - ends[passed - 1] - 1 <= gap:
+        if passed and (place >> _PART_BITS) - (ends[passed - 1] >> _PART_BITS) - 1 <= gap:
             found.append(place)
     return found

@@ -8,6 +8,7 @@ for work of ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from juggernaut.domain import faults
 from juggernaut.domain.agents import silent
@@ -19,7 +20,7 @@ from juggernaut.domain.errors import (
     PullClosed,
 )
 from juggernaut.domain.exchange import AgentRequest, AgentResult
-from juggernaut.domain.limits import DIFF_BYTES, TITLE_CHARS
+from juggernaut.domain.limits import TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import asked_of, feedback_of
 from juggernaut.domain.pull_rules import commit_text
@@ -27,7 +28,15 @@ from juggernaut.domain.pulls import Change, Pull
 from juggernaut.domain.redact import mask_known, shorten
 from juggernaut.lifecycle import fork, handoff, quality, record
 from juggernaut.lifecycle.attempt import Attempt
-from juggernaut.lifecycle.draft import Draft, GoOn, Landed, branch_of, pull_title, read_draft
+from juggernaut.lifecycle.draft import (
+    Draft,
+    GoOn,
+    Landed,
+    branch_of,
+    draft_of,
+    pull_title,
+    read_draft,
+)
 from juggernaut.lifecycle.drive import drive, notes_of
 from juggernaut.lifecycle.effect import once, recall_effect
 from juggernaut.lifecycle.unfetched import say_unfetched
@@ -137,7 +146,7 @@ def _check_secrets(attempt: Attempt, diff: str) -> None:
 
     It would stay in the history, and where the repository is public, everybody would have it.
     """
-    added = "\n".join(line for line in diff.splitlines() if line.startswith("+"))
+    added = "\n".join(line for line in diff.split("\n") if line.startswith("+"))
     if mask_known(added, attempt.services.settings.secrets) != added:
         raise AgentFailed("the change was refused: it adds a secret of the worker itself")
 
@@ -266,15 +275,8 @@ async def _read_landed(attempt: Attempt, pull: Pull | None, report: Json) -> Lan
         change = await tree.landed()
     finally:
         await tree.close()
-    draft = Draft(
-        head=pull.head_sha,
-        base=change.base,
-        files=change.files,
-        added=change.added,
-        removed=change.removed,
-        diff=attempt.scrub(change.diff, DIFF_BYTES),
-        agent={"name": "plain SQL", "worker": report["worker"], "login": report["login"]},
-    )
+    agent = {"name": "plain SQL", "worker": report["worker"], "login": report["login"]}
+    draft = draft_of(change, pull.head_sha, agent, attempt.services.settings.secrets)
     return Landed(draft, pull, merged, reported=True)
 
 
@@ -290,17 +292,9 @@ async def push(
     A change that is the one of `after` is not pushed again.
     """
     forge, repo, branch = attempt.services.forge, attempt.repo, branch_of(attempt.task)
-    draft = Draft(
-        head=change.head,
-        base=change.base,
-        files=change.files,
-        added=change.added,
-        removed=change.removed,
-        diff=attempt.scrub(change.diff, DIFF_BYTES),
-        agent=agent,
-        asked=asked_of(attempt.task, repo),
-    )
-    if after is not None and (draft.base, draft.diff) == (after.draft.base, after.draft.diff):
+    made = draft_of(change, change.head, agent, attempt.services.settings.secrets)
+    draft = replace(made, asked=asked_of(attempt.task, repo))
+    if after is not None and draft.same_change(after.draft):
         return after.draft
     expected = after.draft.head if after else await forge.branch_head(repo, branch)
 

@@ -18,7 +18,7 @@ async def assess(attempt: Attempt, draft: Draft, report: Verification) -> Assess
     """Give the risk of a verified draft, with the factors of its plan first."""
     plan = await gate.compose(attempt)
     policy, checks = attempt.services.policy, checks_of(attempt.task)
-    found = assess_diff(plan.risk, policy, draft.files, draft.diff, checks, report.doubts)
+    found = assess_diff(plan.risk, policy, draft.files, draft.judged, checks, report.doubts)
     return replace(found, factors=tuple(dict.fromkeys([*plan.factors, *found.factors])))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from juggernaut.domain.diffs import Judged, judge_diff, read_judged
 from juggernaut.domain.errors import InvalidInput
 from juggernaut.domain.limits import TITLE_CHARS
 from juggernaut.domain.model import Json, Sha, Task
 from juggernaut.domain.plans import asked_of, feedback_of
 from juggernaut.domain.pull_rules import inert
-from juggernaut.domain.pulls import Pull, branch_name
+from juggernaut.domain.pulls import Change, Pull, branch_name
+from juggernaut.domain.redact import Secret
+from juggernaut.domain.shown_diff import show_diff
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class Draft:
     """A pushed commit on the task's branch, and how the code agent made it.
 
     `asked`: the digest of what the task asked for then; "" for one of before that was kept.
+    `diff` is what people are shown, `judged` what the rules ask of the one that git gave.
     """
 
     head: Sha
@@ -25,6 +30,7 @@ class Draft:
     added: int
     removed: int
     diff: str
+    judged: Judged
     agent: Json
     asked: str = ""
 
@@ -36,6 +42,11 @@ class Draft:
         same = self.asked == asked_of(task, repo) if self.asked else not edited
         return same and self.agent.get("answers", 0) == len(feedback_of(task.payload))
 
+    def same_change(self, other: Draft) -> bool:
+        """Say whether both answer the same text by the same change, also where that is masked."""
+        mine = (self.asked, self.base, self.judged.digest)
+        return mine == (other.asked, other.base, other.judged.digest)
+
     def facts(self) -> dict[str, object]:
         """Give the form in which the ledger of effects keeps a draft."""
         return {
@@ -45,6 +56,7 @@ class Draft:
             "added": self.added,
             "removed": self.removed,
             "diff": self.diff,
+            "judged": self.judged.facts(),
             "agent": dict(self.agent),
             "asked": self.asked,
         }
@@ -81,6 +93,21 @@ def pull_title(task: Task) -> str:
     return f"{task.id}: {inert(' '.join(task.title.split()))}"[:TITLE_CHARS]
 
 
+def draft_of(change: Change, head: Sha, agent: Json, secrets: Iterable[Secret]) -> Draft:
+    """Make the draft of a change that git measured, judged before anything of it is masked."""
+    shown, hidden = show_diff(change.diff, secrets)
+    return Draft(
+        head=head,
+        base=change.base,
+        files=change.files,
+        added=change.added,
+        removed=change.removed,
+        diff=shown,
+        judged=judge_diff(change.diff, hidden),
+        agent=agent,
+    )
+
+
 def read_draft(facts: Json) -> Draft:
     """Read a draft back from the ledger; raises InvalidInput when it is not one."""
     files, agent = facts.get("files"), facts.get("agent")
@@ -92,13 +119,15 @@ def read_draft(facts: Json) -> Draft:
         or not isinstance(removed, int)
     ):
         raise InvalidInput("the ledger holds a push without the facts of its draft")
+    diff = str(facts.get("diff"))
     return Draft(
         head=Sha(str(facts.get("head"))),
         base=Sha(str(facts.get("base"))),
         files=tuple(str(path) for path in files),
         added=added,
         removed=removed,
-        diff=str(facts.get("diff")),
+        diff=diff,
+        judged=read_judged(facts.get("judged"), diff, added + removed),
         agent=agent,
         asked=str(facts.get("asked") or ""),
     )

@@ -51,7 +51,7 @@ async def pass_diff(attempt: Attempt, draft: Draft, doubts: Sequence[str]) -> bo
     task, policy = attempt.task, attempt.services.policy
     planned = (await compose(attempt)).risk
     checks = checks_of(task)
-    itself = assess_diff(Risk.LOW, policy, draft.files, draft.diff, checks, doubts).risk
+    itself = assess_diff(Risk.LOW, policy, draft.files, draft.judged, checks, doubts).risk
     if planned is not Risk.CRITICAL and risk_rank(itself) < risk_rank(Risk.HIGH):
         return False
     found = diff_plan_of(
@@ -62,6 +62,7 @@ async def pass_diff(attempt: Attempt, draft: Draft, doubts: Sequence[str]) -> bo
         base=draft.base,
         files=draft.files,
         diff=draft.diff,
+        judged=draft.judged,
         doubts=doubts,
     )
     await _pass(attempt, Gate.DIFF, found)

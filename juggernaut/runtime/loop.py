@@ -27,6 +27,12 @@ from juggernaut.runtime.supervisor import describe
 
 log = structlog.get_logger(__name__)
 
+# What a claim may come to, other than the end of the session.
+_BROKEN = (
+    *(JuggernautError, OSError, ArithmeticError, LookupError),
+    *(TypeError, ValueError, RecursionError),
+)
+
 
 @dataclass(slots=True)
 class ClaimLoop:
@@ -94,14 +100,20 @@ class ClaimLoop:
         return True
 
     async def _claim(self, wanted: int) -> Sequence[Claim] | None:
-        """Claim up to so many tasks; None when the database did not answer."""
+        """Claim up to so many tasks; None when the database did not answer.
+
+        Any other error ends the loop, but not the attempts that run: it is tried again meanwhile.
+        """
         sent = self.clock.monotonic()
         try:
             claims = await claim(self.queue, self.session, wanted)
-        except (DatabaseUnreachable, OSError) as error:
+        except _BROKEN as error:
+            outage = isinstance(error, DatabaseUnreachable | OSError)
+            if not outage and not self._hands.running:
+                raise
             self._failures += 1
             self._announced = False
-            if self._failures == 1:
+            if self._failures == 1 or not outage:
                 log.warning("claim failed", worker=self.session.worker_id, error=describe(error))
             return None
         if self._failures:

@@ -38,7 +38,8 @@ async def test_the_url_alone_stands_on_standard_output(
     finally:
         await connection.close()
     ended = await call(tmp_path, "login", "list", "--json", DATABASE_URL=database.url)
-    assert {"name": name, "kind": "worker", "connections": 0} in ended.rows()
+    listed = {row["name"]: row for row in ended.rows()}[name]
+    assert (listed["kind"], listed["connections"], listed["most"]) == ("worker", 0, 100)
     ended = await call(tmp_path, "login", "drop", name, DATABASE_URL=database.url)
     assert ended.code == 0
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -154,3 +155,33 @@ async def test_a_plain_login_can_be_limited(database: Database, name: str) -> No
     finally:
         await connection.close()
         await drop_login(database.url, name)
+
+
+async def test_a_login_has_bounds(database: Database, name: str, tmp_path: Path) -> None:
+    """Of connections and temporary files; doctor names those without."""
+    words = ("login", "create", "reader", name, "--connections", "2")
+    ended = await call(tmp_path, *words, DATABASE_URL=database.url)
+    assert ended.code == 0, ended
+    hands = [await asyncpg.connect(ended.out.strip()) for _ in range(2)]
+    try:
+        assert await hands[0].fetchval("SHOW temp_file_limit") == "1GB"
+        with pytest.raises(asyncpg.TooManyConnectionsError):
+            await asyncpg.connect(ended.out.strip())
+        ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=database.url)
+        bounds = [row for row in ended.rows() if row["check"] == "login bounds"]
+        assert not any(name in str(row["detail"]) for row in bounds)
+        operator = await database.connect()
+        await operator.execute(
+            f"ALTER ROLE {name} CONNECTION LIMIT -1; ALTER ROLE {name} RESET ALL"
+        )
+        ended = await call(tmp_path, "doctor", "--json", DATABASE_URL=database.url)
+        bounds = [row for row in ended.rows() if row["check"] == "login bounds"]
+        assert [(row["level"], name in str(row["detail"])) for row in bounds] == [
+            ("warn", True)
+        ] * 2
+    finally:
+        for hand in hands:
+            await hand.close()
+        await drop_login(database.url, name)
+    with pytest.raises(ConfigError, match="needs one at least"):
+        await create_login("postgresql://127.0.0.1:1/none", "reader", name, 0)

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from juggernaut.domain.diffs import judge_diff
 from juggernaut.domain.errors import ConfigError
 from juggernaut.domain.model import Criterion, Priority, Risk, Sha, Task, TaskId, highest, risk_rank
 from juggernaut.domain.plans import diff_plan_of, plan_of
@@ -181,12 +182,19 @@ def test_a_raised_risk_keeps_the_digest() -> None:
 
 
 def test_a_diff_plan_names_exact_bytes() -> None:
-    """Another head, base or byte of the diff is another plan."""
+    """Another head, base or byte of the diff, also one that is masked, is another plan."""
     digests = {
-        diff_plan_of(task(), Risk.LOW, POLICY, head=head, base=base, files=("a",), diff=diff).digest
-        for head, base, diff in itertools.product((Sha("1"), Sha("2")), (Sha("3"), Sha("4")), "xy")
+        diff_plan_of(
+            *(task(), Risk.LOW, POLICY),
+            head=Sha(head),
+            base=Sha(base),
+            files=("a",),
+            diff=shown,
+            judged=judge_diff(diff),
+        ).digest
+        for head, base, shown, diff in itertools.product("12", "34", "uv", "xy")
     }
-    assert len(digests) == 8
+    assert len(digests) == 16
 
 
 @pytest.mark.parametrize("key", sorted(RAW))

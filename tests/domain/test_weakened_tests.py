@@ -43,6 +43,32 @@ def test_a_test_that_says_less_waits_for_a_person(path: str, what: str) -> None:
     assert risk_of(path, WEAKER[what]) is Risk.HIGH
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("tests/test_\u00e9.py", '"a/tests/test_\\303\\251.py"'),
+        ("tests/a b.py", "a/tests/a b.py\t"),
+    ],
+)
+def test_git_quotes_a_name(path: str, named: str) -> None:
+    """An unusual name is found all the same, also among those that judge the task."""
+    body = WEAKER["an assertion less"]
+    assert risk_of(path, body, old=named) is Risk.HIGH
+    found = assess_diff(Risk.LOW, POLICY, [path], f"--- {named}\n+x\n", [[path]])
+    assert found.factors == (f"changes {path}, which judges this task: high",)
+
+
+@pytest.mark.parametrize(
+    "line", ["+# \u2028-\u2028--- x", "+# \x0c-\x0c--- x", "+a\r-\r--- x", "--- a/x", "+++ b/x"]
+)
+def test_no_line_of_a_file_ends_it(line: str) -> None:
+    """Neither a sign that ends lines elsewhere, nor a line that looks like a header."""
+    added = line[0] == "+"
+    hunk = f"@@ -1,{2 - added} +1,{int(added)} @@\n{line}\n-    assert f()\n"
+    diff = f"--- a/tests/a.py\n+++ b/tests/a.py\n{hunk}"
+    assert assess_diff(Risk.LOW, POLICY, [], diff, []).factors == ("weakens tests/a.py: high",)
+
+
 @pytest.mark.parametrize("what", SAME)
 def test_a_test_that_says_as_much_does_not(what: str) -> None:
     """New tests, moved assertions and new names are ordinary work."""

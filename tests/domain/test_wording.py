@@ -105,6 +105,14 @@ SAID = (
     ("deploy_to_production", Risk.HIGH),
     ("de\u200bploy to pro\u00adduction", Risk.HIGH),
     ("deploy\u200bto\u200bproduction", Risk.HIGH),
+    *((f"Depl{sign}oy to production", Risk.HIGH) for sign in "\u034f\ufe0f\u17b4\u180b\u2065\x01"),
+    *((f"Deploy{sign}to{sign}production", Risk.HIGH) for sign in "\u3164\u115f\u1160\uffa0\u2800"),
+    ("De\U000e0100ploy\u3164to\u3164prod\u200buction", Risk.HIGH),
+    *((f"Transfer Ada {it}", Risk.CRITICAL) for it in ("1,234,567.89 €", "1.234.567,89 €")),
+    *((f"Send it to Ada: {it}", Risk.CRITICAL) for it in ("1 234 567,89 €", "5 million €", "5M€")),
+    *((f"Wire Ada {it}", Risk.CRITICAL) for it in ("1,234,567.89 USD", "2,500,000.00 dollars")),
+    *((f"Pay Bob {it}", Risk.CRITICAL) for it in ("500k $", "$.50", "$  500", "500usd", "usd500")),
+    *(("Goes live", Risk.HIGH), ("Going live tonight", Risk.HIGH)),
     ("Data migrations", Risk.HIGH),
     ("Migrating the user data", Risk.HIGH),
     ("Schema changes", Risk.MEDIUM),
@@ -151,6 +159,11 @@ ORDINARY = (
     "Use TLS 1.3 in the examples",
     "Turn the dictionary of secrets' names into an enum",
     "Test that a firewall message is shown",
+    "Send 5 requests, then $HOME and $PATH",
+    "Transfer 1,024 bytes in 5 ms",
+    "Pay no heed to the 3.11.2 release of 2026-10-01",
+    "Show caf\u00e9 and \u26a0\ufe0f beside \u0939\u093f\u0928\u094d\u0926\u0940",
+    "The user is going to see what went live in it",
 )
 RAISED = (
     # Each names the very thing; a person decides whether it is meant.
@@ -209,7 +222,13 @@ def test_the_nearest_word_counts() -> None:
 @pytest.mark.parametrize(
     ("word", "base"),
     [
-        *(("deploys", "deploy"), ("deployed", "deploy"), ("deploying", "deploy")),
+        *(
+            ("goes", "go"),
+            ("going", "go"),
+            ("deploys", "deploy"),
+            ("deployed", "deploy"),
+            ("deploying", "deploy"),
+        ),
         *(("deleted", "delete"), ("deleting", "delete"), ("deletes", "delete")),
         *(("dropped", "drop"), ("dropping", "drop"), ("wipes", "wipe"), ("accesses", "access")),
         *(("policies", "policy"), ("applied", "apply"), ("transferring", "transfer")),
@@ -226,6 +245,14 @@ def test_other_words_are_others(word: str) -> None:
     """Neither a part nor a longer word, and a product is no production."""
     assert not says(read_text(word), "deploy", 0)
     assert not says(read_text("delete product data"), "delete production data", GAP)
+
+
+def test_a_number_has_its_parts() -> None:
+    """A rule's own number is found in a longer one, in its order, and takes one place."""
+    for phrase in ("use 3.11", "use 3 11", "use 2", "use 3.11.2 now", "3.11 now"):
+        assert says(read_text("Use 3.11.2 now"), phrase, 0) is True
+    assert not says(read_text("Use 3.11.2 now"), "use 11.3", GAP)
+    assert not says(read_text("Use 3.11.2 right now"), "use 3.11 now", 0)
 
 
 def heard_before(text: str, phrase: str) -> bool:
@@ -336,6 +363,8 @@ def test_a_gap_belongs_to_words() -> None:
         "deploy ",
         "ed",
         "$ ",
+        *("5", "5 ", "5 000 ", "1,", "5 million $", "5-"),
+        "\u034f\u3164deploy to",
         "\u200bdeploy to",
         "a",
         " ",

@@ -46,7 +46,11 @@ BREAKS = (
         f"UPDATE governance_tasks SET attempts = max_attempts + 1 WHERE id = {OPEN}",
     ),
     ("attempts without a fence", "UPDATE governance_tasks SET attempts = 1 WHERE title = 'new'"),
-    ("a fence behind its attempts", f"UPDATE governance_tasks SET fence = 1 WHERE id = {OPEN}"),
+    (
+        "a fence behind its attempts",
+        "UPDATE juggernaut.attempts SET task_id = (SELECT id FROM governance_tasks WHERE title ="
+        f" 'new') WHERE task_id = {OPEN} AND ended_as = 'retry'",
+    ),
     (
         "nested deeper than allowed",
         "UPDATE juggernaut.thresholds SET since = '-infinity';"

@@ -288,7 +288,6 @@ CRITERIA_MUTANTS = (
     Mutant("nobody is asked", "self_reported", r"PERFORM juggernaut\.say_verdicts[^;]*", ALL_MET),
     Mutant("unmet is not read", "say_verdicts", r"IF v_unmet IS NOT NULL", "IF false"),
     Mutant("silence is met", "say_verdicts", r"IF v_unsaid IS NOT NULL", "IF false"),
-    Mutant("metal is met", "say_verdicts", r"met\(\?!\[[^\]]*\]\)", "met"),
 )
 
 

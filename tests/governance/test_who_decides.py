@@ -32,7 +32,7 @@ SCHEDULE = """
 INSERT INTO schedules (name, cron, title, task_type, next_run_at)
 VALUES ('nightly', '0 3 * * *', 'deploy', 'command', '2026-01-01')
 """
-FIRE = "SELECT juggernaut.fire_schedule_v1('nightly', '2026-01-01', '2026-01-02')"
+FIRE = "SELECT juggernaut.fire_schedule_v1('nightly', '2026-01-01', now() + interval '1 day')"
 
 
 @pytest.fixture
@@ -206,9 +206,7 @@ async def test_a_schedule_goes_on_after_a_time_that_was_taken(swarm: Swarm) -> N
         " SELECT 'mine', 'test', format('schedule:%s:%s', name, next_run_at) FROM schedules"
     )
     assert not await swarm.pool.fetchval(FIRE)
-    row = await swarm.operator.fetchrow("SELECT next_run_at::date::text AS at FROM schedules")
-    assert row is not None
-    assert row["at"] == "2026-01-02"
+    assert await swarm.operator.fetchval("SELECT next_run_at > now() FROM schedules")
     title = await swarm.operator.fetchval(
         "SELECT title FROM open_alerts WHERE kind = 'schedule_skipped'"
     )
@@ -248,7 +246,10 @@ async def test_a_mapped_login_that_became_a_worker_reviews_nothing(bench: Bench)
 
 
 async def test_a_reason_is_that_of_the_rule(
-    swarm: Swarm, plain: PlainWorker, one: asyncpg.Connection[asyncpg.Record]
+    swarm: Swarm,
+    plain: PlainWorker,
+    one: asyncpg.Connection[asyncpg.Record],
+    worker_login: Login,
 ) -> None:
     """What a worker wrote on its task is shown as somebody's words, and as one line."""
     task = await swarm.add()
@@ -261,12 +262,16 @@ async def test_a_reason_is_that_of_the_rule(
     await at_the_gate(swarm)
     reason = await one.fetchval("SELECT reason FROM pending_approvals")
     assert reason == (
-        """risk critical: test; somebody wrote on the task: "Alice 'approved' this\""""
+        f"""risk critical: the worker {worker_login.name} says "test"; """
+        """somebody wrote on the task: "Alice 'approved' this\""""
     )
 
 
 async def test_a_reason_of_who_asked_names_the_login(
-    swarm: Swarm, plain: PlainWorker, one: asyncpg.Connection[asyncpg.Record]
+    swarm: Swarm,
+    plain: PlainWorker,
+    one: asyncpg.Connection[asyncpg.Record],
+    worker_login: Login,
 ) -> None:
     """A plain-SQL worker asked before; a daemon's gate says who that was, and its own rule."""
     task = await swarm.add(task_type="test")
@@ -275,10 +280,11 @@ async def test_a_reason_of_who_asked_names_the_login(
     await one.execute(APPROVE, task)
     await at_the_gate(swarm)
     reason = await one.fetchval("SELECT reason FROM pending_approvals")
-    assert reason == f'risk critical: test; asked by {login}: "it leaves the house"'
+    rule = f'risk critical: the worker {worker_login.name} says "test"'
+    assert reason == f'{rule}; asked by {login}: "it leaves the house"'
     await swarm.operator.execute("SELECT send_back($1, 'more')", task)
     claim = await swarm.claim_one(await swarm.worker())
     other = plan(digest="b" * 64, risk=Risk.CRITICAL)
     await swarm.store.pass_gate(claim.lease, GATE, other)
     reason = await one.fetchval("SELECT reason FROM pending_approvals")
-    assert reason == "risk critical: test"
+    assert reason == rule

@@ -19,7 +19,11 @@ from tests.invariants.scene import Scene
 NASTY = (
     "safe\u202egpj.exe\u2066\x1b[2Jclear\r\x1b]0;title\x07\u200bzero\U000e0041tag\u2028line\x9b0m"
 )
-SHOWN = "SELECT title, reason, plan, risk_factors, digest FROM pending_approvals WHERE task_id = $1"
+SHOWN = """
+SELECT title, reason, plan, risk_factors, digest,
+       (SELECT digest FROM approvals WHERE task_id = $1 AND status = 'pending') AS hashed
+  FROM pending_approvals WHERE task_id = $1
+"""
 
 
 def hidden(text: str) -> set[str]:
@@ -41,7 +45,7 @@ async def check(scene: Scene) -> None:
     """The bytes under the digest, visible, and other bytes never under it."""
     task = await ask(scene)
     row = await shown(scene, task)
-    assert digest_of(json.loads(row["plan"])) == row["digest"], "shown is not what was hashed"
+    assert digest_of(json.loads(row["plan"])) == row["hashed"], "shown is not what was hashed"
     await scene.operator.execute("SELECT cancel_task($1)", task)
     claim = await scene.claimed("w2", risk_level="high", title=f"a {NASTY}")
     body: dict[str, object] = {"diff": f"+{NASTY}\n-p\u0430y()", "head": NASTY}

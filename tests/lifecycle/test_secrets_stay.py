@@ -40,7 +40,7 @@ async def test_a_reply_is_without_them(bench: Bench) -> None:
     assert MASK in str(got["more"])
 
 
-@pytest.mark.parametrize("written", [FAKE_SECRET, FAKE_SECRET[::-1], BASE64])
+@pytest.mark.parametrize("written", [FAKE_SECRET[::-1], BASE64, f"\u2028{FAKE_SECRET}"])
 async def test_a_change_that_adds_one_is_refused(bench: Bench, written: str) -> None:
     """Before anything is pushed, whatever wrote it there; the reason does not repeat it."""
     bench.use(agent=PuppetAgent({"slug.py": GOOD_SLUG, "notes.txt": f"key: {written}\n"}))

@@ -174,7 +174,9 @@ async def test_a_persons_check_stays(forge: Forge) -> None:
 async def test_a_check_is_of_who_pushed_the_commit(forge: Forge) -> None:
     """Or took over its task; what no task pushed is of the login that spoke first."""
     claim, branch = await forge.claimed()
-    await forge.swarm.store.intend(claim.lease, "push", f"{branch}@{HEAD}", {"asked": "recall"})
+    pushed = await forge.swarm.store.intend(claim.lease, "push", f"{branch}@{HEAD}", {"head": HEAD})
+    assert pushed is not None
+    assert await forge.swarm.store.confirm(claim.lease, pushed.id, {})
     await refused(forge.rival, FOREIGN, CHECK, HEAD, "juggernaut/verify", True)
     await forge.mine.fetch(CHECK, REPO, HEAD, "juggernaut/verify", False)
     await forge.swarm.operator.execute(

@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from juggernaut.adapters.postgres import queries
+from juggernaut.adapters.postgres.decoding import read_json
 from juggernaut.domain.errors import (
     ConfigError,
     DatabaseUnreachable,
@@ -130,7 +131,7 @@ async def open_board(dsn: str) -> AsyncIterator[Board]:
     try:
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(
-                kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads
+                kind, schema="pg_catalog", encoder=json.dumps, decoder=read_json
             )
         yield Board(connection)
     finally:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from juggernaut.adapters.postgres.decoding import read_json
 from juggernaut.adapters.postgres.queries import CATCH, named
 
 COMMAND_SECONDS: Final = 60.0
@@ -57,7 +58,7 @@ async def open_pool(
 async def _json(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Send and read jsonb as Python values."""
     await connection.set_type_codec(
-        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+        "jsonb", encoder=json.dumps, decoder=read_json, schema="pg_catalog"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +27,9 @@ from juggernaut.domain.model import (
 )
 from juggernaut.domain.plans import feedback_of
 from juggernaut.domain.states import TaskStatus
+
+# What reading a row of a task comes to, when a value is none that this program knows.
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def task_of(row: Mapping[str, object]) -> Task:
@@ -57,15 +60,16 @@ def task_of(row: Mapping[str, object]) -> Task:
 
 def claim_of(row: asyncpg.Record, sent_monotonic: float) -> Claim:
     """Read a claimed row; the holder's time runs from before the claim was sent."""
-    task = task_of(row["task"])
-    return Claim(
-        task=task,
-        lease=Lease(
-            task_id=task.id,
-            fence=row["fence"],
-            secret=row["secret"],
-            deadline_monotonic=sent_monotonic + float(row["seconds"]),
-        ),
+    return Claim(task=task_of(row["task"]), lease=lease_of(row, sent_monotonic))
+
+
+def lease_of(row: asyncpg.Record, sent_monotonic: float) -> Lease:
+    """Read the lease of a claimed row, whatever its task says."""
+    return Lease(
+        task_id=TaskId(UUID(str(row["task"]["id"]))),
+        fence=row["fence"],
+        secret=row["secret"],
+        deadline_monotonic=sent_monotonic + float(row["seconds"]),
     )
 
 

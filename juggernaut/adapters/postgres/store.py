@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -14,7 +15,7 @@ from juggernaut.adapters.postgres import records
 from juggernaut.adapters.postgres.completer import Completer
 from juggernaut.adapters.postgres.fetcher import Fetcher
 from juggernaut.adapters.postgres.store_life import PgLife
-from juggernaut.domain.errors import LawRefused
+from juggernaut.domain.errors import JuggernautError, LawRefused, LeaseLost
 from juggernaut.domain.exchange import Terms
 from juggernaut.domain.model import (
     Claim,
@@ -39,6 +40,8 @@ from juggernaut.domain.model import (
 from juggernaut.domain.purse import Reservation
 
 RECALL_CHARS = 4_000
+REASON_CHARS = 500
+UNREADABLE_OWNER = "a person: mend what the task says, then retry_task, or cancel_task"
 
 
 class PgStore(PgLife):
@@ -97,7 +100,19 @@ class PgStore(PgLife):
             if isinstance(error.__cause__, asyncpg.UniqueViolationError):
                 return ()  # another claimer took the same concurrency_key in this moment
             raise
-        return tuple(records.claim_of(row, sent) for row in rows)
+        claims: list[Claim] = []
+        for row in rows:
+            try:
+                claims.append(records.claim_of(row, sent))
+            except records.UNREADABLE as error:
+                await self._set_aside(records.lease_of(row, sent), error)
+        return tuple(claims)
+
+    async def _set_aside(self, lease: Lease, error: Exception) -> None:
+        """Block a claimed task that this program cannot read; the others of its claim go on."""
+        reason = f"this program cannot read the task: {type(error).__name__}: {error}"
+        with suppress(JuggernautError, LeaseLost):  # then its lease runs out
+            await self.block(lease, reason[:REASON_CHARS], UNREADABLE_OWNER)
 
     async def idle(self, session: Session, waiting: bool) -> None:
         """Say that this worker sleeps and wants a NOTIFY, or no longer does."""

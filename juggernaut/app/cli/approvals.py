@@ -49,7 +49,7 @@ def approvals(limit: LimitOption = 100, json: JsonFlag = False, dsn: DsnOption =
     if json:
         emit(rows, COLUMNS, json)
         return
-    started = [{**row, "digest": str(row["digest"])[:DIGEST_CHARS]} for row in rows]
+    started = [{**row, "digest": str(row["digest"] or "")[:DIGEST_CHARS]} for row in rows]
     emit(short(started, "task_id"), COLUMNS, title="approvals")
     if rows:
         typer.echo(HOW_TO_READ, err=True)
@@ -77,7 +77,10 @@ def approve(
     async def work(board: Board) -> Row:
         """Decide, and read back what came of it."""
         waiting = await pending(board, start)
-        chosen = str(waiting["digest"]) if digest is None else whole_digest(digest, waiting)
+        # Without a digest nobody may approve it: the database says why.
+        chosen = waiting["digest"]
+        if digest is not None and chosen is not None:
+            chosen = whole_digest(digest, waiting)
         said = await board.only("decide_approve", waiting["task_id"], note, chosen)
         still = await request_of(board, waiting["task_id"])
         answer = str(said["approve_task"])

@@ -13,10 +13,20 @@ from juggernaut.domain.errors import ConfigError
 
 NameArgument = Annotated[str, typer.Argument(help="The login: a-z, 0-9 and _.")]
 KindArgument = Annotated[str, typer.Argument(help="worker, plain, approver or reader.")]
+ConnectionsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="How many it may have open at once; without it a worker 100, the others 20."
+    ),
+]
 
 
 def create(
-    kind: KindArgument, name: NameArgument, json: JsonFlag = False, dsn: DsnOption = None
+    kind: KindArgument,
+    name: NameArgument,
+    connections: ConnectionsOption = None,
+    json: JsonFlag = False,
+    dsn: DsnOption = None,
 ) -> None:
     """Create a login and write its URL, alone, to standard output.
 
@@ -30,7 +40,7 @@ def create(
         """Create it."""
         from juggernaut.app.logins import create_login
 
-        return await create_login(database_url(dsn), kind, name)
+        return await create_login(database_url(dsn), kind, name, connections)
 
     url = run_async(work())
     if json:
@@ -51,7 +61,7 @@ def list_all(json: JsonFlag = False, dsn: DsnOption = None) -> None:
 
         return await list_logins(database_url(dsn))
 
-    emit(run_async(work()), ["name", "kind", "connections"], json, "logins")
+    emit(run_async(work()), ["name", "kind", "connections", "most"], json, "logins")
 
 
 def limit(

@@ -1,5 +1,6 @@
 SELECT e.seq, e.at, e.login, e.application, e.kind, e.subject,
-       coalesce(e.seq <= n.after_seq OR (e.xid, e.seq) <= (n.last_xid, n.last_seq), false) AS sealed,
+       -- No seal looks there.
+       coalesce(e.seq <= n.after_seq OR (e.xid, e.seq) <= (n.last_xid, n.last_seq), false) AND e.seq > 0 AND e.xid > '0' AS sealed,
        e.before, e.after
   FROM juggernaut.events e
   LEFT JOIN (SELECT s.after_seq, s.last_xid, s.last_seq FROM juggernaut.seals s

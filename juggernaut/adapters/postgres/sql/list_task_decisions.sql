@@ -1,5 +1,6 @@
 -- $1 task: what people were asked about it, and what each of them said.
-SELECT a.gate, a.digest, a.risk_level, a.reason, a.need, a.status, a.requested_at, a.decided_at,
+SELECT a.gate, coalesce(juggernaut.shown_digest(a), a.digest) AS digest, a.risk_level, a.reason,
+       a.need, a.status, a.requested_at, a.decided_at,
        coalesce((
          SELECT jsonb_agg(jsonb_build_object('by', d.decided_by, 'decision', d.decision,
                                              'note', d.note, 'at', d.decided_at) ORDER BY d.decided_at)
