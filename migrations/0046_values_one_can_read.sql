@@ -158,7 +158,10 @@ ALTER TABLE public.governance_tasks ENABLE ALWAYS TRIGGER guard_json;
 CREATE OR REPLACE FUNCTION juggernaut.late_at(t public.governance_tasks, p_since timestamptz DEFAULT NULL) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
-  SELECT coalesce(t.deadline, least(greatest(t.created_at, t.run_after, t.started_at, p_since), '9900-01-01 00:00+00')
+  SELECT coalesce(t.deadline, least(greatest(t.created_at, t.run_after, t.started_at, p_since,
+                                             -- since when somebody could take it: a key is that time and the weight of the priority
+                                             CASE WHEN t.ready THEN (SELECT to_timestamp(t.claim_key / 1000.0 - q.weight_seconds) FROM juggernaut.priorities q
+                                                                      WHERE q.priority = t.priority) END), '9900-01-01 00:00+00')
                               + least(juggernaut.seconds('open_seconds'), interval '99 years'))
 $$;
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures_postgres import Database, Login
 from tests.governance.plain_sql import PlainWorker
-from tests.store.swarm import GATE, Swarm, open_swarm, plan
+from tests.store.swarm import GATE, Swarm, command_completion, open_swarm, plan
 
 LACKING = """
 SELECT t.title, w.* FROM governance_tasks t CROSS JOIN LATERAL why(t.id) w
@@ -108,7 +108,8 @@ async def test_who_claims_by_itself_may_not_take_it_yet(
 async def test_who_is_late_is_found(swarm: Swarm) -> None:
     """After `open_seconds`, or its own deadline; one alert, which goes when nobody is late."""
     deadline = datetime.now(UTC) - timedelta(seconds=1)
-    await swarm.add(title="in time")
+    first = await swarm.add(title="in time")
+    await swarm.add(title="waits for it, which is looked at itself", depends_on=[first])
     assert await detected(swarm) == []
     task = await swarm.add(title="its own", deadline=deadline)
     assert (await said(swarm, task))["deadline"] == deadline
@@ -121,6 +122,21 @@ async def test_who_is_late_is_found(swarm: Swarm) -> None:
     assert title.startswith('2 of the oldest open tasks are late; the first is "its own"')
     await swarm.operator.execute("SELECT cancel_task(id, 'no') FROM governance_tasks")
     assert await detected(swarm) == []
+
+
+async def test_an_old_task_is_late_from_when_it_could_be_taken(swarm: Swarm) -> None:
+    """What it needed was done only now; before that nobody was late with it."""
+    first = await swarm.add()
+    old = await swarm.add(depends_on=[first], priority="low")
+    claim = await swarm.claim_one(await swarm.worker(handles=("command",)))
+    assert claim.task.id == first
+    assert await swarm.store.complete(claim.lease, command_completion())
+    allowed = await swarm.operator.fetchval(
+        "SELECT juggernaut.late_at(jsonb_populate_record(t, $2)) - now() FROM governance_tasks t"
+        " WHERE id = $1",
+        *(old, '{"created_at": "2020-01-01"}'),
+    )
+    assert timedelta(hours=23, minutes=59) < allowed <= timedelta(hours=24, seconds=1)
 
 
 async def test_what_was_not_read_is_not_approved(
