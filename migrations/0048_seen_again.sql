@@ -288,12 +288,13 @@ CREATE OR REPLACE VIEW public.law_violations AS
     JOIN juggernaut.task_types y USING (task_type)
     JOIN juggernaut.risks f ON f.risk_level = y.risk_floor
     LEFT JOIN juggernaut.risks r ON r.risk_level = t.risk_level
-   CROSS JOIN (SELECT h.value, h.since FROM juggernaut.thresholds h WHERE h.name = 'task_depth') h
+   CROSS JOIN (SELECT h.value, h.since, (SELECT min(o.since) FROM juggernaut.thresholds o) AS oldest FROM juggernaut.thresholds h WHERE h.name = 'task_depth') h
    CROSS JOIN LATERAL (VALUES
      ('risk below the floor of its type', coalesce(r.rank, -1) < f.rank AND t.created_at > y.since + interval '1 minute',
       format('%s, and %s is the least of %s', t.risk_level, y.risk_floor, t.task_type)),
      -- A merge that was reported and not confirmed was an attempt; a person may give another one.
-     ('tried more often than allowed', t.attempts > t.max_attempts
+     -- Before there was a since, the allowed number could be lowered below what was tried.
+     ('tried more often than allowed', t.attempts > t.max_attempts AND t.created_at > h.oldest
         AND t.attempts > t.max_attempts + (SELECT count(*) FROM juggernaut.attempts a WHERE a.task_id = t.id AND a.ended_as = 'awaiting_merge'),
       format('%s of %s attempts', t.attempts, t.max_attempts)),
      ('attempts without a fence', t.attempts > 0 AND t.fence = 0, format('%s attempts', t.attempts)),

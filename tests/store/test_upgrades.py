@@ -44,3 +44,20 @@ async def test_a_request_that_shows_too_little_is_taken_back(
     operator = await empty_database.connect()
     rows = await operator.fetch(BECAME, tasks)
     assert [tuple(row) for row in rows] == [("pending", "void"), ("waiting_approval", "pending")]
+
+
+async def test_what_was_lawful_breaks_no_law(empty_database: Database, tmp_path: Path) -> None:
+    """An operator allowed fewer attempts than were made, while that could be done."""
+    await migrate(empty_database.url, until(tmp_path, 33))
+    async with fresh_login(empty_database, "juggernaut_worker") as login:
+        async with open_swarm(empty_database, login) as swarm:
+            session = await swarm.worker()
+            task = await swarm.add()
+            await swarm.store.fail((await swarm.claim_one(session)).lease, "c", "m", retry_after=0)
+            await swarm.operator.execute("UPDATE governance_tasks SET run_after = NULL")
+            await swarm.claim_one(session)
+            await swarm.operator.execute("UPDATE governance_tasks SET max_attempts = 1")
+        await migrate(empty_database.url, MIGRATIONS)
+    operator = await empty_database.connect()
+    assert await operator.fetchval("SELECT attempts FROM governance_tasks WHERE id = $1", task) == 2
+    assert await operator.fetch("SELECT law FROM law_violations") == []
