@@ -2,11 +2,23 @@
 -- bound to bytes that the database hashed itself, and no other worker's question takes an approval away.
 SET LOCAL ROLE juggernaut_owner;
 
--- jsonpath stops at the first value below that level and never goes deeper.
-CREATE FUNCTION juggernaut.too_deep(p jsonb, p_most integer) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = juggernaut, pg_temp
-AS $$ SELECT jsonb_path_exists(p, ('$.**{' || (p_most + 1)::text || '}')::jsonpath) $$;
-REVOKE ALL ON FUNCTION juggernaut.too_deep(jsonb, integer) FROM PUBLIC;
+-- Says what no client is to be given, or nothing. Numbers are printed one by one until one is too long: a
+-- few bytes such as 1e100000 print a hundred thousand digits, and a whole value of them no memory holds.
+CREATE FUNCTION juggernaut.json_fault(p_value jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = juggernaut, pg_temp
+AS $$
+BEGIN
+  IF pg_column_size(p_value) <= 128 AND length(p_value::text) <= 128 THEN
+    RETURN NULL; -- the short ones, which are most, have room for neither
+  ELSIF jsonb_path_exists(p_value, 'strict $.**{65}') THEN
+    RETURN 'nests deeper than 64 levels';
+  ELSIF EXISTS (SELECT FROM jsonb_path_query(p_value, 'strict $.** ? (@.type() == "number")') AS n WHERE length(n::text) > 400) THEN
+    RETURN 'holds a number of more than 400 digits';
+  END IF;
+  RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION juggernaut.json_fault(jsonb) FROM PUBLIC;
 
 -- Why a body cannot be shown whole; NULL where it can. The depth bounds what jsonb_pretty makes of it, so it is
 -- looked at first; a number of few bytes may print more than a hundred thousand signs.
@@ -17,9 +29,8 @@ BEGIN
   RETURN CASE
     WHEN jsonb_typeof(p) <> 'object' THEN 'it is no object'
     WHEN pg_column_size(p #> '{}') > 8388608 THEN 'it is longer than 8 MiB'
-    WHEN juggernaut.too_deep(p, 64) THEN 'it nests deeper than 64'
+    WHEN juggernaut.json_fault(p) IS NOT NULL THEN 'it ' || juggernaut.json_fault(p)
     WHEN jsonb_typeof(p -> 'diff') <> 'string' THEN 'its diff is no text'
-    WHEN EXISTS (SELECT FROM jsonb_path_query(p, 'strict $.** ? (@.type() == "number")') n WHERE length(n::text) > 400) THEN 'it has a number of more than 400 signs'
     WHEN octet_length(jsonb_pretty(p - 'diff')) + coalesce(octet_length(p ->> 'diff'), 0) > 8388608 THEN 'it is longer than 8 MiB'
     END;
 EXCEPTION WHEN OTHERS THEN

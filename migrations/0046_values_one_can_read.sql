@@ -2,23 +2,6 @@
 -- than a parser goes, and dates of the years that programs know.
 SET LOCAL ROLE juggernaut_owner;
 
--- Says what no client is to be given, or nothing. Numbers are printed one by one until one is too long: a
--- few bytes such as 1e100000 print a hundred thousand digits, and a whole value of them no memory holds.
-CREATE FUNCTION juggernaut.json_fault(p_value jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = juggernaut, pg_temp
-AS $$
-BEGIN
-  IF pg_column_size(p_value) <= 128 AND length(p_value::text) <= 128 THEN
-    RETURN NULL; -- the short ones, which are most, have room for neither
-  ELSIF jsonb_path_exists(p_value, 'strict $.**{65}') THEN
-    RETURN 'nests deeper than 64 levels';
-  ELSIF EXISTS (SELECT FROM jsonb_path_query(p_value, 'strict $.** ? (@.type() == "number")') AS n WHERE length(n::text) > 300) THEN
-    RETURN 'holds a number of more than 300 digits';
-  END IF;
-  RETURN NULL;
-END
-$$;
-
 CREATE FUNCTION juggernaut.refuse_json(p_name text, p_value jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = juggernaut, pg_temp
 AS $$
@@ -42,7 +25,7 @@ BEGIN
   RETURN NEW;
 END
 $$;
-REVOKE ALL ON FUNCTION juggernaut.json_fault(jsonb), juggernaut.refuse_json(text, jsonb), juggernaut.guard_json() FROM PUBLIC;
+REVOKE ALL ON FUNCTION juggernaut.refuse_json(text, jsonb), juggernaut.guard_json() FROM PUBLIC;
 
 -- As before, and: nothing that no client reads. (A plain task has an empty payload, and is not looked at.)
 CREATE OR REPLACE FUNCTION juggernaut.content_fault(t public.governance_tasks) RETURNS text
@@ -121,7 +104,7 @@ BEGIN
 END
 $$;
 
--- Every other column of JSON that somebody fills; a short one of the hot moves does not fire it.
+-- Every other column of JSON that somebody fills (a body of a plan or request has body_fault); a short one of the hot moves does not fire it.
 DO $$
 DECLARE
   r record;
@@ -133,8 +116,6 @@ BEGIN
       ('juggernaut.verdicts', '{facts}', true),
       ('juggernaut.effects', '{request,result}', false),
       ('juggernaut.model_calls', '{facts}', true),
-      ('juggernaut.plans', '{body}', false),
-      ('public.approvals', '{body}', false),
       ('public.reports', '{facts}', false),
       ('public.recommendations', '{facts}', false),
       ('public.schedules', '{payload}', false),
@@ -219,7 +200,7 @@ AS $$
 BEGIN
   IF p_value IS NULL OR p_level = 0 AND juggernaut.json_fault(p_value) IS NULL THEN
     RETURN p_value;
-  ELSIF jsonb_typeof(p_value) = 'number' AND length(p_value::text) > 300 THEN
+  ELSIF jsonb_typeof(p_value) = 'number' AND length(p_value::text) > 400 THEN
     RETURN '"(too long)"';
   ELSIF p_level = 64 AND jsonb_typeof(p_value) IN ('array', 'object') THEN
     RETURN '"(too deep)"';

@@ -29,7 +29,7 @@ LISTS = [
     (("alerts",), lists.ALERT_COLUMNS, ("first_seen", "last_seen")),
     (("learnings",), lists.LEARNING_COLUMNS, ()),
     (("approvals",), approvals.COLUMNS, ("task_id", "waiting_since", "digest")),
-    (("login", "list"), ("name", "kind", "connections"), ("connections",)),
+    (("login", "list"), ("name", "kind", "connections", "most"), ("connections", "most")),
     (("config", "--explain"), ("setting", "value", "source", "variable"), ("value",)),
 ]
 

@@ -25,7 +25,7 @@ BODIES = {
     '["diff", "DROP DATABASE production"]': "is no object",
     '"diff"': "is no object",
     DEEP: "nests deeper than 64",
-    '{"n": 1e999}': "a number of more than 400 signs",
+    '{"n": 1e999}': "a number of more than 400 digits",
     '{"s": "' + "x" * 8_400_000 + '"}': "longer than 8 MiB",
 }
 SLOW_TASK = """
@@ -73,12 +73,12 @@ async def test_what_cannot_be_shown_is_not_asked(swarm: Swarm) -> None:
 
 async def test_a_plain_request_for_what_cannot_be_shown(swarm: Swarm, plain: PlainWorker) -> None:
     """The payload of a task may be from before."""
-    await swarm.operator.execute("SET session_replication_role = replica")
     task = await swarm.add(risk_level="high")
+    await swarm.operator.execute("ALTER TABLE governance_tasks DISABLE TRIGGER guard_update")
+    await swarm.operator.execute("ALTER TABLE governance_tasks DISABLE TRIGGER guard_content")
     await swarm.operator.execute(
-        "UPDATE governance_tasks SET ready = true, payload = $2 WHERE id = $1", task, DEEP
+        "UPDATE governance_tasks SET payload = $2 WHERE id = $1", task, DEEP
     )
-    await swarm.operator.execute("SET session_replication_role = origin")
     with pytest.raises(asyncpg.PostgresError, match="nests deeper than 64"):
         await plain.connection.execute(ASK, task, NAME)
 

@@ -19,8 +19,8 @@ from tests.store.swarm import open_swarm
 
 LONG = '{"n": 1e5000}'
 DEEP = f'{{"x": {"[" * 65}{"]" * 65}}}'
-FINE = f'{{"x": {"[" * 64}{"]" * 64}, "n": {"9" * 300}, "text": "{"7" * 5000}", "d": 0.125}}'
-NUMBER, LEVELS, YEARS = "more than 300 digits", "nests deeper than 64", "years 1 to 9999"
+FINE = f'{{"x": {"[" * 64}{"]" * 64}, "n": {"9" * 400}, "text": "{"7" * 5000}", "d": 0.125}}'
+NUMBER, LEVELS, YEARS = "more than 400 digits", "nests deeper than 64", "years 1 to 9999"
 TASK = "INSERT INTO governance_tasks (title, task_type, {}) VALUES ('t', 'command', {})"
 LAST = "'294276-12-31 23:59:59+00'"
 # Filled by our own functions alone, from what is bounded where it comes in.
@@ -33,7 +33,8 @@ COLUMNS = """
 SELECT format('%s.%s.%s', n.nspname, c.relname, a.attname) AS place,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
           AND t.tgfoid IN ('juggernaut.guard_json'::regproc, 'juggernaut.guard_log'::regproc,
-                           'juggernaut.guard_learning'::regproc, 'juggernaut.guard_insert'::regproc)
+                           'juggernaut.guard_learning'::regproc, 'juggernaut.guard_insert'::regproc,
+                           'juggernaut.guard_plan'::regproc, 'juggernaut.guard_approval'::regproc)
           AND concat(pg_get_functiondef(t.tgfoid), pg_get_triggerdef(t.oid))
               LIKE '%' || a.attname || '%') AS guarded
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
@@ -53,7 +54,7 @@ LEARN = (
     ("text", "value"),
     [
         ('{"n": [1, 1.5, null]}', {"n": [1, 1.5, None]}),
-        (f"[{'9' * 301}]", ["(a number of 301 digits)"]),
+        (f"[{'9' * 401}]", ["(a number of 401 digits)"]),
         (f"[{'1' * 400}.5]", ["(a number of 402 digits)"]),
         ("[" * 2000 + "]" * 2000, "(nested too deep)"),
         (f'[{"[" * 1500}"]{chr(92)}"]"{"]" * 1500}, {{"a": 2}}]', "(nested too deep)"),

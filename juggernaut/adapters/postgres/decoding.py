@@ -11,7 +11,7 @@ import math
 import re
 from typing import Final
 
-MOST_DIGITS: Final = 300
+MOST_DIGITS: Final = 400
 MOST_LEVELS: Final = 64
 
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
