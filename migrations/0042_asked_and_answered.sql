@@ -11,9 +11,35 @@ REVOKE ALL ON FUNCTION juggernaut.reworded_reason() FROM PUBLIC;
 CREATE FUNCTION juggernaut.reworded_owner(p_task uuid) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
-  SELECT format('a person: SELECT cancel_task(%L, ''merged for an earlier text''), and add what is left as a task; SELECT retry_task(%L), if nothing was merged', p_task, p_task)
+  SELECT format('a person: SELECT cancel_task(%L, ''merged for an earlier text''), and add what is left as a task; or write its words back as they were, then SELECT retry_task(%L), and the merge is verified; or SELECT retry_task(%L), if nothing was merged', p_task, p_task, p_task)
 $$;
 REVOKE ALL ON FUNCTION juggernaut.reworded_owner(uuid) FROM PUBLIC;
+
+-- Which text a merge was reported for: with these words again, the report counts again.
+CREATE TABLE juggernaut.reported_texts (
+  task_id uuid PRIMARY KEY REFERENCES public.governance_tasks,
+  words text NOT NULL
+);
+COMMENT ON TABLE juggernaut.reported_texts IS 'digests of the texts that merges were reported for, while the tasks say something else';
+CREATE TRIGGER fresh_snapshot BEFORE INSERT OR DELETE OR UPDATE ON juggernaut.reported_texts FOR EACH STATEMENT EXECUTE FUNCTION juggernaut.fresh_snapshot();
+ALTER TABLE juggernaut.reported_texts ENABLE ALWAYS TRIGGER fresh_snapshot;
+
+CREATE FUNCTION juggernaut.words_of(t public.governance_tasks) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
+AS $$
+  SELECT encode(sha256(convert_to(jsonb_build_array(t.title, t.description, t.task_type, t.acceptance_criteria, t.payload - 'feedback', t.repo)::text, 'UTF8')), 'hex')
+$$;
+REVOKE ALL ON FUNCTION juggernaut.words_of(public.governance_tasks) FROM PUBLIC;
+
+-- Drafts of before tell no text: they count where no edit is newer. So the newest edit of each login is kept
+-- from now on, and the events know those of before.
+COMMENT ON COLUMN juggernaut.editors.edited_at IS 'the newest edit of this login';
+UPDATE juggernaut.editors e SET edited_at = x.at
+  FROM (SELECT v.subject, v.login, max(v.at) AS at FROM juggernaut.events v
+         WHERE v.kind = 'governance_tasks.update' AND v.after ?| '{title,description,task_type,acceptance_criteria,payload,repo}' GROUP BY 1, 2) x,
+       public.governance_tasks t
+ WHERE t.id = e.task_id AND t.status NOT IN ('completed', 'rejected', 'cancelled')
+   AND x.subject = e.task_id::text AND x.login = e.login AND x.at > e.edited_at;
 
 -- As before, and an edit wakes what waits at a forge, for the new text; a merge that was reported for the
 -- old one proves nothing, and a person has the next step. What send_back adds is no other text.
@@ -78,6 +104,10 @@ BEGIN
   END IF;
   IF NEW.status <> OLD.status THEN
     NEW := juggernaut.guard_move(OLD, NEW, kind, certified);
+    IF NEW.status = 'pending' AND OLD.status IN ('blocked', 'failed') THEN
+      DELETE FROM juggernaut.reported_texts r WHERE r.task_id = OLD.id AND r.words = juggernaut.words_of(NEW);
+      NEW.confirm_pull := NEW.confirm_pull OR FOUND;
+    END IF;
   END IF;
   IF content AND OLD.status NOT IN ('in_progress') THEN
     UPDATE public.approvals SET status = 'void', decided_at = clock_timestamp()
@@ -122,12 +152,17 @@ BEGIN
 END
 $$;
 
--- As before, and the same for an attempt that verifies a reported merge.
+-- As before, and the same for an attempt that verifies a reported merge; what was reported is kept.
 CREATE OR REPLACE FUNCTION juggernaut.after_edit() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 BEGIN
-  INSERT INTO juggernaut.editors (task_id, login) VALUES (NEW.id, session_user) ON CONFLICT DO NOTHING;
+  INSERT INTO juggernaut.editors (task_id, login) VALUES (NEW.id, session_user)
+    ON CONFLICT (task_id, login) DO UPDATE SET edited_at = excluded.edited_at;
+  IF OLD.confirm_pull OR (OLD.status = 'awaiting_merge' AND NEW.status = 'blocked') THEN
+    INSERT INTO juggernaut.reported_texts (task_id, words) VALUES (OLD.id, juggernaut.words_of(OLD))
+      ON CONFLICT (task_id) DO UPDATE SET words = excluded.words;
+  END IF;
   UPDATE juggernaut.criteria SET accepted_by = NULL, accepted_note = NULL WHERE task_id = NEW.id AND accepted_by IS NOT NULL;
   IF OLD.status = 'in_progress' AND NEW.status = 'in_progress' THEN
     UPDATE public.approvals SET status = 'void', decided_at = clock_timestamp()

@@ -25,7 +25,7 @@ CREATE FUNCTION juggernaut.no_approval(t public.governance_tasks) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
   SELECT coalesce((
-    SELECT CASE WHEN a.body - 'reason' IS DISTINCT FROM juggernaut.raw_body(t) THEN 'what was approved is not what it says now'
+    SELECT CASE WHEN CASE WHEN jsonb_typeof(a.body) = 'object' THEN a.body - 'reason' END IS DISTINCT FROM juggernaut.raw_body(t) THEN 'what was approved is not what it says now'
                 WHEN a.need < juggernaut.approvers_of(t) THEN format('%s approved it, and %s have to', a.need, juggernaut.approvers_of(t))
                 ELSE coalesce(juggernaut.no_longer_counted(a), 'its approval was taken back') END
       FROM public.approvals a
@@ -112,7 +112,7 @@ BEGIN
   w := juggernaut.raw_worker(old, new.assigned_worker);
   IF juggernaut.approvers_of(old) > 0 AND NOT EXISTS (
        SELECT FROM public.approvals a WHERE a.task_id = old.id AND a.gate = 'plan' AND a.status = 'approved'
-          AND a.need >= juggernaut.approvers_of(old) AND a.body - 'reason' = juggernaut.raw_body(old)
+          AND a.need >= juggernaut.approvers_of(old) AND CASE WHEN jsonb_typeof(a.body) = 'object' THEN a.body - 'reason' END = juggernaut.raw_body(old)
           AND a.digest = encode(sha256(convert_to(a.body::text, 'UTF8')), 'hex')
           AND a.decided_at > v_since AND a.need <= (SELECT count(*) FROM juggernaut.good_decisions(a, v_since))) THEN
     PERFORM juggernaut.refuse('JG001', format('task %s (risk %s) needs an approval that still counts: %s', old.id, old.risk_level, juggernaut.no_approval(old)),

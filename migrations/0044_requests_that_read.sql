@@ -4,32 +4,42 @@ SET LOCAL ROLE juggernaut_owner;
 
 -- Says what no client is to be given, or nothing. Numbers are printed one by one until one is too long: a
 -- few bytes such as 1e100000 print a hundred thousand digits, and a whole value of them no memory holds.
-CREATE FUNCTION juggernaut.json_fault(p_value jsonb) RETURNS text
+CREATE FUNCTION juggernaut.json_fault(p_value jsonb, p_levels integer DEFAULT 64) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = juggernaut, pg_temp
 AS $$
 BEGIN
   IF pg_column_size(p_value) <= 128 AND length(p_value::text) <= 128 THEN
     RETURN NULL; -- the short ones, which are most, have room for neither
-  ELSIF jsonb_path_exists(p_value, 'strict $.**{65}') THEN
-    RETURN 'nests deeper than 64 levels';
-  ELSIF EXISTS (SELECT FROM jsonb_path_query(p_value, 'strict $.** ? (@.type() == "number")') AS n WHERE length(n::text) > 400) THEN
+  ELSIF (CASE p_levels WHEN 64 THEN jsonb_path_exists(p_value, 'strict $.**{65}')
+                       ELSE jsonb_path_exists(p_value, format('strict $.**{%s}', p_levels + 1)::jsonpath) END) THEN
+    RETURN format('nests deeper than %s levels', p_levels);
+  -- As one array: a set of jsonb_path_query takes the square of its length.
+  ELSIF EXISTS (SELECT FROM jsonb_array_elements(jsonb_path_query_array(p_value, 'strict $.** ? (@.type() == "number")')) AS n
+                 WHERE length(n::text) > 400) THEN
     RETURN 'holds a number of more than 400 digits';
   END IF;
   RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION juggernaut.json_fault(jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION juggernaut.json_fault(jsonb, integer) FROM PUBLIC;
 
 -- Why a body cannot be shown whole; NULL where it can. The depth bounds what jsonb_pretty makes of it, so it is
--- looked at first; a number of few bytes may print more than a hundred thousand signs.
+-- looked at first; a number of few bytes may print more than a hundred thousand signs. A plain request holds the
+-- payload, which has 64 levels of its own.
 CREATE FUNCTION juggernaut.body_fault(p jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = juggernaut, pg_temp
 AS $$
+DECLARE
+  v_fault text;
 BEGIN
+  IF jsonb_typeof(p) <> 'object' THEN
+    RETURN 'it is no object';
+  ELSIF pg_column_size(p #> '{}') > 8388608 THEN
+    RETURN 'it is longer than 8 MiB';
+  END IF;
+  v_fault := juggernaut.json_fault(p, 66);
   RETURN CASE
-    WHEN jsonb_typeof(p) <> 'object' THEN 'it is no object'
-    WHEN pg_column_size(p #> '{}') > 8388608 THEN 'it is longer than 8 MiB'
-    WHEN juggernaut.json_fault(p) IS NOT NULL THEN 'it ' || juggernaut.json_fault(p)
+    WHEN v_fault IS NOT NULL THEN 'it ' || v_fault
     WHEN jsonb_typeof(p -> 'diff') <> 'string' THEN 'its diff is no text'
     WHEN octet_length(jsonb_pretty(p - 'diff')) + coalesce(octet_length(p ->> 'diff'), 0) > 8388608 THEN 'it is longer than 8 MiB'
     END;
@@ -39,12 +49,13 @@ END
 $$;
 REVOKE ALL ON FUNCTION juggernaut.body_fault(jsonb) FROM PUBLIC;
 
--- What a person reads of a request, whatever stands there: rows from before may hold anything.
-CREATE FUNCTION juggernaut.plan_shown(p_gate text, p_body jsonb) RETURNS text
+-- What a person reads of a request, whatever stands there: rows from before may hold anything. What is known to be
+-- without a fault (p_whole) is not looked at again.
+CREATE FUNCTION juggernaut.plan_shown(p_gate text, p_body jsonb, p_whole boolean) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 DECLARE
-  v_fault text := juggernaut.body_fault(p_body);
+  v_fault text := CASE WHEN p_whole IS NOT TRUE THEN juggernaut.body_fault(p_body) END;
 BEGIN
   IF v_fault IS NULL THEN
     RETURN juggernaut.shown(CASE WHEN p_gate = 'diff' AND p_body ? 'diff' THEN jsonb_pretty(p_body - 'diff') || E'\n' || (p_body ->> 'diff')
@@ -55,16 +66,18 @@ BEGIN
   RETURN v_fault || CASE WHEN pg_column_size(p_body #> '{}') <= 16384 THEN E'. Its start:\n' || juggernaut.shown(left(p_body::text, 2000)) ELSE '' END;
 END
 $$;
-REVOKE ALL ON FUNCTION juggernaut.plan_shown(text, jsonb) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION juggernaut.plan_shown(text, jsonb) TO juggernaut_worker, juggernaut_plain, juggernaut_approver, juggernaut_reader;
+REVOKE ALL ON FUNCTION juggernaut.plan_shown(text, jsonb, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION juggernaut.plan_shown(text, jsonb, boolean) TO juggernaut_worker, juggernaut_plain, juggernaut_approver, juggernaut_reader;
+
+-- Why it cannot be shown, and else what a decision is bound to: made once by guard_approval, not by each reader.
+ALTER TABLE public.approvals ADD COLUMN fault text, ADD COLUMN shown_digest text;
 
 -- What a decision is bound to. The worker chooses its own digest and its bytes; it does not know when it will have
 -- asked, so it cannot look for two requests whose digests begin alike. NULL where nobody may approve.
 CREATE FUNCTION juggernaut.shown_digest(a public.approvals) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
-  SELECT CASE WHEN juggernaut.body_fault(a.body) IS NULL THEN
-    encode(sha256(convert_to(concat_ws(' ', a.id, extract(epoch FROM a.requested_at), a.task_id, a.gate, a.digest, a.body), 'UTF8')), 'hex') END
+  SELECT a.shown_digest
 $$;
 REVOKE ALL ON FUNCTION juggernaut.shown_digest(public.approvals) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION juggernaut.shown_digest(public.approvals) TO juggernaut_worker, juggernaut_plain, juggernaut_approver, juggernaut_reader;
@@ -72,49 +85,55 @@ GRANT EXECUTE ON FUNCTION juggernaut.shown_digest(public.approvals) TO juggernau
 -- With the digest that the database made of what is shown.
 CREATE OR REPLACE VIEW public.pending_approvals AS
   SELECT a.task_id, juggernaut.shown(t.title) AS title, t.task_type, a.risk_level, a.gate, juggernaut.shown(a.reason) AS reason,
-         a.factors AS risk_factors, juggernaut.plan_shown(a.gate, a.body) AS plan, x.digest,
+         a.factors AS risk_factors, juggernaut.plan_shown(a.gate, a.body, a.shown_digest IS NOT NULL) AS plan, a.shown_digest AS digest,
          a.requested_by AS proposed_by, juggernaut.task_cost(a.task_id) AS cost_usd, a.requested_at AS waiting_since,
          (SELECT count(*) FROM juggernaut.decisions d WHERE d.approval_id = a.id AND d.decision = 'approved') AS have, a.need,
-         CASE WHEN x.digest IS NOT NULL THEN format('SELECT approve_task(%L, ''read it'', %L)', a.task_id, x.digest) END AS approve_sql,
+         CASE WHEN a.shown_digest IS NOT NULL THEN format('SELECT approve_task(%L, ''read it'', %L)', a.task_id, a.shown_digest) END AS approve_sql,
          format('SELECT reject_task(%L, ''why not'')', a.task_id) AS reject_sql,
          format('SELECT send_back(%L, ''what to change'')', a.task_id) AS send_back_sql
     FROM public.approvals a JOIN public.governance_tasks t ON t.id = a.task_id
-   CROSS JOIN LATERAL (SELECT juggernaut.shown_digest(a) AS digest OFFSET 0) x
    WHERE a.status = 'pending' ORDER BY a.requested_at;
 
 -- What cannot be shown is neither asked nor approved.
 CREATE OR REPLACE FUNCTION juggernaut.guard_approval() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
-DECLARE
-  v_fault text;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     IF (NEW.task_id, NEW.gate, NEW.digest, NEW.body) IS DISTINCT FROM (OLD.task_id, OLD.gate, OLD.digest, OLD.body) THEN
       PERFORM juggernaut.refuse('JG001', 'the bytes of an approval never change', 'ask for another one');
     END IF;
-    IF NEW.status NOT IN ('pending', 'approved') OR NEW.status = OLD.status THEN
-      RETURN NEW;
-    END IF;
+    -- Neither is known of a row of before these columns.
+    NEW.fault := CASE WHEN OLD.shown_digest IS NULL AND OLD.fault IS NULL THEN juggernaut.body_fault(NEW.body) ELSE OLD.fault END;
+    NEW.shown_digest := OLD.shown_digest;
+  ELSE
+    NEW.fault := juggernaut.body_fault(NEW.body);
   END IF;
-  v_fault := juggernaut.body_fault(NEW.body);
-  IF v_fault IS NOT NULL THEN
-    PERFORM juggernaut.refuse('JG001', format('what is asked for task %s cannot be shown whole to who decides: %s', NEW.task_id, v_fault),
-                              'a body is an object of 64 levels and 8 MiB at most, and its diff is a text');
+  IF NEW.fault IS NOT NULL AND (TG_OP = 'INSERT' OR (NEW.status IN ('pending', 'approved') AND NEW.status <> OLD.status)) THEN
+    PERFORM juggernaut.refuse('JG001', format('what is asked for task %s cannot be shown whole to who decides: %s', NEW.task_id, NEW.fault),
+                              'a body is an object of 66 levels and 8 MiB at most, and its diff is a text');
   END IF;
-  IF NEW.status = 'approved' AND TG_OP = 'UPDATE' THEN
-    RETURN NEW;
+  IF TG_OP = 'INSERT' OR (NEW.status = 'pending' AND OLD.status <> 'pending') THEN
+    NEW.requested_by := juggernaut.acting();
+    NEW.requested_session := session_user;
+    NEW.requested_at := clock_timestamp();
+    NEW.decided_at := NULL;
+    NEW.escalated_at := NULL;
+    NEW.reason := left(NEW.reason, 2000);
+    NEW.factors := ARRAY(SELECT left(btrim(regexp_replace(juggernaut.shown(f.line), '\s+', ' ', 'g')), 300) FROM unnest(NEW.factors) WITH ORDINALITY AS f (line, n) ORDER BY f.n LIMIT 60);
   END IF;
-  NEW.requested_by := juggernaut.acting();
-  NEW.requested_session := session_user;
-  NEW.requested_at := clock_timestamp();
-  NEW.decided_at := NULL;
-  NEW.escalated_at := NULL;
-  NEW.reason := left(NEW.reason, 2000);
-  NEW.factors := ARRAY(SELECT left(btrim(regexp_replace(juggernaut.shown(f.line), '\s+', ' ', 'g')), 300) FROM unnest(NEW.factors) WITH ORDINALITY AS f (line, n) ORDER BY f.n LIMIT 60);
+  IF NEW.fault IS NOT NULL THEN
+    NEW.shown_digest := NULL;
+  ELSIF NEW.shown_digest IS NULL OR TG_OP = 'INSERT' OR NEW.requested_at <> OLD.requested_at THEN
+    NEW.shown_digest := encode(sha256(convert_to(concat_ws(' ', NEW.id, extract(epoch FROM NEW.requested_at), NEW.task_id, NEW.gate, NEW.digest,
+                                                           NEW.body), 'UTF8')), 'hex');
+  END IF;
   RETURN NEW;
 END
 $$;
+
+-- The guard fills the two columns of what was asked before.
+UPDATE public.approvals SET fault = NULL;
 
 CREATE OR REPLACE FUNCTION juggernaut.guard_plan() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
@@ -124,7 +143,7 @@ DECLARE
 BEGIN
   IF v_fault IS NOT NULL THEN
     PERFORM juggernaut.refuse('JG001', format('what is asked for task %s cannot be shown whole to who decides: %s', NEW.task_id, v_fault),
-                              'a body is an object of 64 levels and 8 MiB at most, and its diff is a text');
+                              'a body is an object of 66 levels and 8 MiB at most, and its diff is a text');
   END IF;
   IF EXISTS (SELECT FROM public.approvals a WHERE a.task_id = NEW.task_id AND a.gate = NEW.gate AND a.digest = NEW.digest AND a.body <> NEW.body) THEN
     PERFORM juggernaut.refuse('JG001', format('digest %s of task %s stands for other bytes', left(NEW.digest, 12), NEW.task_id),
@@ -136,13 +155,14 @@ BEGIN
 END
 $$;
 
--- The digest is the one that pending_approvals shows, of just this request.
+-- The digest is the one that pending_approvals shows, of just this request, or the start of it that people are told.
 CREATE OR REPLACE FUNCTION public.approve_task(id uuid, note text DEFAULT 'approved', digest text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   v_open public.approvals;
+  v_given text := lower(btrim(approve_task.digest, E' \t\r\n'));
 BEGIN
   PERFORM juggernaut.known_task(approve_task.id);
   PERFORM FROM public.governance_tasks t WHERE t.id = approve_task.id FOR NO KEY UPDATE;
@@ -150,11 +170,15 @@ BEGIN
   IF v_open.id IS NULL THEN
     PERFORM juggernaut.refuse('JG001', format('task %s has no open approval request', approve_task.id), 'SELECT * FROM pending_approvals');
   END IF;
-  IF juggernaut.shown_digest(v_open) IS NULL THEN
+  IF v_open.shown_digest IS NULL THEN
     PERFORM juggernaut.refuse('JG001', format('what is asked for task %s cannot be shown whole: nobody can approve it', approve_task.id), 'reject_task or send_back');
   END IF;
-  IF approve_task.digest <> juggernaut.shown_digest(v_open) THEN
-    PERFORM juggernaut.refuse('JG001', format('the plan changed: its digest is %s now', juggernaut.shown_digest(v_open)), 'read it again in pending_approvals');
+  IF NOT (length(v_given) >= 12 AND starts_with(v_open.shown_digest, v_given)) THEN
+    PERFORM juggernaut.refuse('JG001', CASE
+      WHEN length(v_given) >= 12 AND EXISTS (SELECT FROM public.approvals a WHERE a.task_id = approve_task.id AND starts_with(a.shown_digest, v_given))
+        THEN format('the plan changed: its digest is %s now', v_open.shown_digest)
+      ELSE format('%L is not the digest of this request, which is %s', left(v_given, 64), v_open.shown_digest) END,
+      'read it in pending_approvals; the first 12 signs of its digest or more are enough');
   END IF;
   UPDATE public.governance_tasks t SET status = 'pending', approved_by = coalesce(approve_task.note, 'approved')
    WHERE t.id = approve_task.id AND t.status = 'waiting_approval';
@@ -248,7 +272,7 @@ BEGIN
 END
 $$;
 
--- Nobody's question takes away what people gave to another's plan.
+-- Nobody's question takes away what people gave to another's plan. Its reason is the worker's word, as at the gate.
 CREATE OR REPLACE FUNCTION juggernaut.raw_ask(t public.governance_tasks, p_reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
@@ -258,10 +282,11 @@ DECLARE
   v_since timestamptz := clock_timestamp() - juggernaut.seconds('approval_seconds');
   v_open bigint;
   v_fault text := juggernaut.body_fault(bytes);
+  v_word text := left(translate(btrim(regexp_replace(juggernaut.shown(left(p_reason, 2000)), '\s+', ' ', 'g')), '"', ''''), 1000);
 BEGIN
   IF v_fault IS NOT NULL THEN
     PERFORM juggernaut.refuse('JG001', format('what is asked for task %s cannot be shown whole to who decides: %s', t.id, v_fault),
-                              'a body is an object of 64 levels and 8 MiB at most, and its diff is a text');
+                              'a body is an object of 66 levels and 8 MiB at most, and its diff is a text');
   END IF;
   IF EXISTS (SELECT FROM public.approvals a WHERE a.task_id = t.id AND a.gate = 'plan' AND a.status = 'approved'
                 AND CASE WHEN jsonb_typeof(a.body) = 'object' THEN a.body - 'reason' END = juggernaut.raw_body(t)
@@ -283,9 +308,12 @@ BEGIN
   END IF;
   UPDATE public.approvals SET status = 'void', decided_at = clock_timestamp() WHERE task_id = t.id AND status IN ('pending', 'approved') AND gate = 'plan';
   INSERT INTO public.approvals AS a (task_id, gate, digest, body, risk_level, reason, need, requested_by)
-    SELECT t.id, 'plan', encode(sha256(convert_to(bytes::text, 'UTF8')), 'hex'), bytes, t.risk_level, v_reason, greatest(r.approvers, 1), juggernaut.acting()
+    SELECT t.id, 'plan', encode(sha256(convert_to(bytes::text, 'UTF8')), 'hex'), bytes, t.risk_level,
+           format('risk %s%s: %s', t.risk_level, CASE WHEN t.tainted THEN ', from outside' END, CASE WHEN v_word <> '' THEN
+             format('the worker %s says "%s"', juggernaut.acting(), v_word) ELSE 'asked for by ' || juggernaut.acting() END),
+           greatest(r.approvers, 1), juggernaut.acting()
       FROM juggernaut.risks r WHERE r.risk_level = t.risk_level
-    ON CONFLICT (task_id, gate, digest) DO UPDATE SET status = 'pending', need = excluded.need, risk_level = excluded.risk_level;
+    ON CONFLICT (task_id, gate, digest) DO UPDATE SET status = 'pending', need = excluded.need, risk_level = excluded.risk_level, reason = excluded.reason;
 END
 $$;
 
@@ -494,5 +522,7 @@ BEGIN
 END
 $$;
 
--- Read by nobody as what it is: a decision on it opens nothing, and people are asked again.
-UPDATE public.approvals SET status = 'void', decided_at = clock_timestamp() WHERE status = 'approved' AND jsonb_typeof(body) <> 'object';
+-- Read by nobody as what it is: a decision on it opens nothing, and people are asked again. What ended with one stays lawful.
+UPDATE public.approvals a SET status = 'void', decided_at = clock_timestamp()
+ WHERE a.status = 'approved' AND jsonb_typeof(a.body) <> 'object'
+   AND EXISTS (SELECT FROM public.governance_tasks t WHERE t.id = a.task_id AND t.status NOT IN ('completed', 'failed', 'rejected', 'cancelled'));

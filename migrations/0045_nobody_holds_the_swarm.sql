@@ -60,39 +60,54 @@ BEGIN
 END
 $$;
 
--- Who locks a row with this xmax: the pids. It may be a number of several transactions (two lock the
--- row), or of a savepoint that was released; of that nobody says whose it is, so all older ones may be it.
+-- Who locks a row with this xmax: the pids, without those that lock it as p_but alone. It may be a number
+-- of several transactions (two lock the row), or of a savepoint that was released; of that nobody says whose
+-- it is: one of the older transactions that had savepoints, as PostgreSQL 16 knows, and not the sweep, which
+-- has them too. Before 16 all older ones may be it: if these are several logins', nobody is named for another.
 -- An xmax has 32 bits: which transaction it is, says the one that is nearest to those of now.
-CREATE FUNCTION juggernaut.lockers(p_xmax xid) RETURNS integer[]
+CREATE FUNCTION juggernaut.lockers(p_xmax xid, p_but text DEFAULT NULL) RETURNS integer[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
 DECLARE
   v_near numeric := pg_snapshot_xmax(pg_current_snapshot())::text::numeric;
   v_xids xid[] := ARRAY[p_xmax];
   v_pids integer[];
+  v_sweep xid := (SELECT d.xmax FROM juggernaut.duties d WHERE d.name = 'sweep');
+  v_logins integer;
 BEGIN
   BEGIN
-    SELECT array_agg(m.xid) || p_xmax INTO v_xids FROM pg_get_multixact_members(p_xmax) m;
+    SELECT array_agg(m.xid) || p_xmax INTO v_xids FROM pg_get_multixact_members(p_xmax) m WHERE m.mode IS DISTINCT FROM p_but;
   EXCEPTION WHEN OTHERS THEN
     NULL; -- it is no such number
   END;
   SELECT array_agg(l.pid) INTO v_pids FROM pg_catalog.pg_locks l
    WHERE l.locktype = 'transactionid' AND l.granted AND l.mode = 'ExclusiveLock' AND l.transactionid = ANY (v_xids);
   IF v_pids IS NULL THEN
-    SELECT array_agg(a.pid) INTO v_pids FROM unnest(v_xids) AS x (xid) JOIN pg_catalog.pg_stat_activity a ON age(a.backend_xid) >= age(x.xid)
-     WHERE pg_xact_status((v_near + mod(x.xid::text::numeric - mod(v_near, 4294967296) + 6442450944, 4294967296) - 2147483648)::text::xid8) = 'in progress';
+    SELECT array_agg(DISTINCT a.pid), count(DISTINCT a.usesysid) INTO v_pids, v_logins
+      FROM unnest(v_xids) AS x (xid) JOIN pg_catalog.pg_stat_activity a ON age(a.backend_xid) >= age(x.xid)
+     WHERE pg_xact_status((v_near + mod(x.xid::text::numeric - mod(v_near, 4294967296) + 6442450944, 4294967296) - 2147483648)::text::xid8) = 'in progress'
+       AND a.pid <> pg_backend_pid() AND (v_sweep IS NULL OR a.backend_xid <> v_sweep);
+    IF current_setting('server_version_num')::integer >= 160000 THEN
+      SELECT array_agg(pg_stat_get_backend_pid(b.id)) INTO v_pids
+        FROM pg_stat_get_backend_idset() AS b (id) CROSS JOIN LATERAL pg_stat_get_backend_subxact(b.id) n
+       WHERE pg_stat_get_backend_pid(b.id) = ANY (v_pids) AND (n.subxact_count > 0 OR n.subxact_overflowed);
+    ELSIF v_logins > 1 THEN
+      v_pids := NULL;
+    END IF;
   END IF;
   RETURN coalesce(v_pids, '{}');
 EXCEPTION WHEN invalid_parameter_value OR invalid_text_representation OR numeric_value_out_of_range THEN
   RETURN '{}';
 END
 $$;
-REVOKE ALL ON FUNCTION juggernaut.lockers(xid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION juggernaut.lockers(xid, text) FROM PUBLIC;
 
 -- Notes which transactions of worker logins are in the way of others now, and gives those of logins
 -- that were it hold_times in the window. One transaction counts once, however long it lasts and however
--- often somebody sweeps. Who waits for a lock is not in the way: the one behind it is. A daemon's effect
--- lock may last long and is in nobody's way: its task is not ready, and it locks no other table.
+-- often somebody sweeps. Who waits for a lock is not in the way: the one behind it is; but who waits for a
+-- task FOR UPDATE, as no function of the workers does, is. A daemon's effect lock (FOR KEY SHARE) may last
+-- long and is in nobody's way: its task is not ready, it locks no other table, and who waits for a task
+-- otherwise than FOR UPDATE does not wait for it.
 CREATE FUNCTION juggernaut.note_holds() RETURNS integer[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = juggernaut, pg_temp
 AS $$
@@ -105,7 +120,9 @@ BEGIN
       SELECT x.ctid FROM juggernaut.holds x WHERE x.seen_at < clock_timestamp() - juggernaut.seconds('hold_window_seconds') FOR UPDATE SKIP LOCKED));
   END IF;
   SELECT array_agg(o.pid) INTO v_old FROM juggernaut.open_transactions o
-   WHERE o.kind = 'worker' AND o.numbered AND NOT o.waits AND o.began < clock_timestamp() - juggernaut.seconds('hold_seconds');
+   WHERE o.kind = 'worker' AND o.numbered AND o.began < clock_timestamp() - juggernaut.seconds('hold_seconds')
+     AND (NOT o.waits OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = o.pid AND l.locktype = 'tuple' AND l.mode = 'AccessExclusiveLock'
+                                    AND l.relation = 'public.governance_tasks'::regclass));
   IF v_old IS NULL THEN
     RETURN '{}';
   END IF;
@@ -116,6 +133,12 @@ BEGIN
                   UNION
                   SELECT d.xmax FROM juggernaut.duties d WHERE d.done_at < clock_timestamp() - juggernaut.seconds('duty_late_seconds')) r
            WHERE r.xmax <> '0'::xid
+          UNION ALL
+          SELECT unnest(juggernaut.lockers(g.xmax, 'keysh')) FROM public.governance_tasks g
+           WHERE g.xmax <> '0'::xid AND g.ctid = ANY (ARRAY(
+                   SELECT format('(%s,%s)', l.page, l.tuple)::tid FROM pg_catalog.pg_locks l
+                    WHERE l.locktype = 'tuple' AND l.mode <> 'AccessExclusiveLock' AND l.relation = 'public.governance_tasks'::regclass
+                      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
           UNION ALL
           SELECT b.pid FROM pg_catalog.pg_stat_activity w CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS b (pid)
            WHERE w.wait_event_type = 'Lock' AND EXISTS (
@@ -154,7 +177,7 @@ BEGIN
       BEGIN
         IF old.held THEN
           PERFORM juggernaut.try_raise_alert('transactions_held', old.login, 'error',
-            format('the login %s keeps others from working, by one open transaction after the other', old.login), jsonb_build_object('login', old.login, 'since', old.began));
+            format('the login %s keeps others from working, by one open transaction after the other: a claim is committed before the work is done; where it is hostile, juggernaut login drop', old.login), jsonb_build_object('login', old.login, 'since', old.began));
         ELSIF old.idle THEN
           PERFORM juggernaut.try_raise_alert('transaction_idle', old.login, 'warning',
             format('an open transaction of %s, in which nothing happened, was ended', old.login), jsonb_build_object('login', old.login, 'since', old.began));
@@ -224,6 +247,18 @@ BEGIN
   IF NOT juggernaut.alone('sweep') THEN
     RETURN jsonb_build_object('skipped', true);
   END IF;
+  -- Before what others wait for is locked: leases, purses. Sealing may last for seconds.
+  BEGIN
+    PERFORM juggernaut.end_numbered_readers();
+    n_sealed := juggernaut.seal_audit();
+  EXCEPTION WHEN OTHERS THEN
+    v_errors := v_errors || jsonb_build_object('duty', 'seals', 'message', left(SQLERRM, 300));
+  END;
+  BEGIN
+    PERFORM juggernaut.watch_seals();
+  EXCEPTION WHEN OTHERS THEN
+    v_errors := v_errors || jsonb_build_object('duty', 'seals', 'message', left(SQLERRM, 300));
+  END;
   BEGIN
     FOR t IN
       SELECT g.* FROM public.governance_tasks g LEFT JOIN juggernaut.sessions s ON s.id = g.session_id
@@ -316,17 +351,6 @@ BEGIN
                               AND a.requested_at < clock_timestamp() - juggernaut.seconds('approval_seconds') FOR NO KEY UPDATE SKIP LOCKED));
   EXCEPTION WHEN OTHERS THEN
     v_errors := v_errors || jsonb_build_object('duty', 'approvals', 'message', left(SQLERRM, 300));
-  END;
-  BEGIN
-    PERFORM juggernaut.end_numbered_readers();
-    n_sealed := juggernaut.seal_audit();
-  EXCEPTION WHEN OTHERS THEN
-    v_errors := v_errors || jsonb_build_object('duty', 'seals', 'message', left(SQLERRM, 300));
-  END;
-  BEGIN
-    PERFORM juggernaut.watch_seals();
-  EXCEPTION WHEN OTHERS THEN
-    v_errors := v_errors || jsonb_build_object('duty', 'seals', 'message', left(SQLERRM, 300));
   END;
   BEGIN
     PERFORM juggernaut.keep_log_partitions();

@@ -228,7 +228,7 @@ async def online(loaded: Loaded) -> list[Finding]:
     findings.append(drift or Finding("schema", "ok", "as the migrations make it"))
     findings.append(judge_grants(worker, list(loaded.roles())))
     logins = await named("login bounds", list_logins(dsn))
-    findings += [logins] if isinstance(logins, Finding) else judge_bounds(logins)
+    findings += [logins] if isinstance(logins, Finding) else judge_bounds(logins, worker.room)
     return findings
 
 
@@ -316,13 +316,20 @@ def judge_grants(facts: ServerFacts, roles: list[str]) -> Finding:
     return Finding("grants", "warn", detail or "none visible", remedy)
 
 
-def judge_bounds(logins: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
-    """Name the logins that may take all connections, or fill the disk with temporary files."""
+def judge_bounds(logins: Sequence[Mapping[str, object]], room: int) -> Iterator[Finding]:
+    """Name the logins that may take all connections, or fill the disk with temporary files.
+
+    room: how many connections all logins together may have.
+    """
     for what, unbounded, remedy in (
         (
-            "connections",
-            [str(row["name"]) for row in logins if row["most"] is None],
-            "as operator: ALTER ROLE name CONNECTION LIMIT 20",
+            f"connections (below the server's {room})",
+            [
+                str(row["name"])
+                for row in logins
+                if not isinstance(most := row["most"], int) or most >= room
+            ],
+            "as operator: ALTER ROLE name CONNECTION LIMIT 20; the server: max_connections",
         ),
         (
             "temporary files",

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from juggernaut.adapters.postgres.queries import START_IT
+from juggernaut.adapters.postgres.queries import FREE_IT, START_IT
 from juggernaut.domain.errors import (
     ConfigError,
     DatabaseUnreachable,
@@ -41,7 +41,14 @@ SCRAM_ROUNDS: Final = 4_096  # RFC 7677 and PostgreSQL's own default
 SALT_BYTES: Final = 16
 
 # Connections of a login at once; a worker process has up to `pool_size` and three more.
+# Without a word about it half of what the server has for all at most, or what one process needs.
 CONNECTIONS: Final = {"worker": 100, "plain": 20, "approver": 20, "reader": 20}
+ONE_PROCESS: Final = 8
+ROOM: LiteralString = """
+SELECT current_setting('max_connections')::int
+     - current_setting('superuser_reserved_connections')::int
+     - coalesce(current_setting('reserved_connections', true)::int, 0)
+"""
 # Temporary files of a session; only a superuser may say it. A worker's duties read all tasks.
 TEMPORARY: Final = ("temp_file_limit", "1GB")
 
@@ -130,7 +137,8 @@ Asks: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
 class ServerFacts:
     """What a login sees of its server; `clock_gap` is server minus here, in seconds.
 
-    `may_drop`: it can take the role juggernaut_worker, as a shared login does.
+    `may_drop`: it can take the role juggernaut_worker, as a shared login does. `room`: how many
+    connections all logins together may have, besides those that are reserved.
     """
 
     version_num: int
@@ -141,22 +149,24 @@ class ServerFacts:
     approver: bool
     may_drop: bool
     clock_gap: float
+    room: int
     grants: dict[str, tuple[str, ...]]
 
 
 async def create_login(dsn: str, kind: str, name: str, connections: int | None = None) -> str:
     """Create a login and give its URL; its password is nowhere else.
 
-    connections: how many it may have at once; without it what is usual for the kind.
+    connections: how many it may have at once; without it what is usual for the kind, and at most
+    half of what the server has.
     """
     check_name(name)
     if connections is not None and connections < 1:
         raise ConfigError(f"{connections} connections: a login needs one at least")
     if kind not in KINDS:
         raise ConfigError(f"{kind!r} is no kind of login; use {', '.join(KINDS)}")
-    most = CONNECTIONS[kind] if connections is None else connections
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     async with connected(dsn) as connection, connection.transaction():
+        most = connections or usual(kind, await connection.fetchval(ROOM))
         statement = await connection.fetchval(
             CREATE, name, most, scram(password), f"juggernaut_{kind}"
         )
@@ -168,6 +178,11 @@ async def create_login(dsn: str, kind: str, name: str, connections: int | None =
             await connection.execute(await connection.fetchval(SET, name, setting, value))
         await tell(connection, "login.created", name, kind)
     return url_of(dsn, name, password)
+
+
+def usual(kind: str, room: int) -> int:
+    """Give the connections of a login of a kind, where all logins together may have `room`."""
+    return min(CONNECTIONS[kind], max(ONE_PROCESS, room // 2))
 
 
 async def list_logins(dsn: str) -> list[dict[str, object]]:
@@ -240,6 +255,7 @@ async def server_facts(dsn: str) -> ServerFacts:
     async with connected(dsn) as connection:
         row = await connection.fetchrow(FACTS)
         gap = 0.0 if row is None else row["server_time"] - time.time()
+        room = await connection.fetchval(ROOM)
         readable = await connection.fetchval(GRANTS_READABLE)
         rows = await connection.fetch(GRANTS) if readable else []
     if row is None:
@@ -253,6 +269,7 @@ async def server_facts(dsn: str) -> ServerFacts:
         approver=row["approver"],
         may_drop=row["may_drop"],
         clock_gap=gap,
+        room=room,
         grants={found["worker_type"]: tuple(found["task_types"]) for found in rows},
     )
 
@@ -313,6 +330,8 @@ def named(error: Exception) -> JuggernautError:
         return LawRefused(f"{error}; use the operator's DATABASE_URL, it needs CREATEROLE")
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         return ConfigError("the server refused the login or its password: check DATABASE_URL")
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return DatabaseUnreachable(f"no connection to PostgreSQL is free: {error}; {FREE_IT}")
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return ConfigError("the database does not exist: create it or check DATABASE_URL")
     if isinstance(error, asyncpg.ClientConfigurationError | ValueError):

@@ -14,7 +14,7 @@ from typing import LiteralString, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from juggernaut.adapters.postgres.queries import START_IT
+from juggernaut.adapters.postgres.queries import FREE_IT, START_IT
 from juggernaut.app.database_url import URL_FORM, describe
 from juggernaut.app.fingerprint import differences, take_fingerprint
 from juggernaut.app.migration_files import Migration, load_migrations
@@ -257,6 +257,10 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
         raise ConfigError(f"the database of {where} does not exist: create it first") from None
     except (asyncpg.ClientConfigurationError, ValueError):
         raise ConfigError(f"the database URL for {where} is not valid: {URL_FORM}") from None
+    except asyncpg.TooManyConnectionsError as error:
+        raise DatabaseUnreachable(
+            f"no connection to the PostgreSQL at {where} is free: {error}; {FREE_IT}"
+        ) from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         reason = str(error) or type(error).__name__
         raise DatabaseUnreachable(f"no PostgreSQL at {where}: {reason}; {START_IT}") from None

@@ -24,6 +24,8 @@ _CLAIM: Final = re.compile(r"\bassert|\bexpect\(|\brequire\.|\braises\(|\.should
 _SKIPS: Final = re.compile(r"\bskip|\bxfail|\bxit\(|\bxdescribe\(|#\[ignore", re.IGNORECASE)
 _HUNK: Final = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _OLD: Final = "--- "
+_HEAD: Final = "diff --git "
+_KEPT: Final = ("old mode ", "deleted file mode ", "Binary files a/", 'Binary files "a/')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Judged:
     """What the rules ask of a diff: `hidden` are the lines that people are not shown.
 
     `before`: the paths that stood there before; `lost_tests`: how many fewer there are now;
-    `weakened`: test files that say less; `digest`: of the diff as git gave it.
+    `weakened`: test files that say less; `digest`: of the diff as git gave it; `unread`: files
+    whose content is no text.
     """
 
     before: tuple[str, ...]
@@ -39,6 +42,7 @@ class Judged:
     weakened: tuple[str, ...]
     digest: str
     hidden: int = 0
+    unread: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
         """Give the form in which the ledger of effects keeps it."""
@@ -48,6 +52,7 @@ class Judged:
             "weakened": list(self.weakened),
             "digest": self.digest,
             "hidden": self.hidden,
+            "unread": list(self.unread),
         }
 
 
@@ -60,16 +65,22 @@ class _Line:
     text: str
 
 
-def judge_diff(diff: str, hidden: int = 0) -> Judged:
-    """Read a diff as git gave it: nothing may be masked in it, or a mask hides what it says."""
+def judge_diff(
+    diff: str, hidden: int = 0, before: Iterable[str] = (), unread: Iterable[str] = ()
+) -> Judged:
+    """Read a diff as git gave it: nothing may be masked in it, or a mask hides what it says.
+
+    `before` and `unread` are git's own lists, where there are some.
+    """
     lines = list(_lines(diff))
     tests = [line.sign for line in lines if _TEST.match(line.text)]
     return Judged(
-        before=tuple(dict.fromkeys(line.path for line in lines if line.path)),
+        before=tuple(dict.fromkeys([*before, *(line.path for line in lines if line.path)])),
         lost_tests=max(0, tests.count("-") - tests.count("+")),
         weakened=tuple(_weakened(lines)),
         digest=text_digest(diff),
         hidden=hidden,
+        unread=tuple(unread),
     )
 
 
@@ -87,6 +98,7 @@ def read_judged(facts: object, diff: str, counted: int) -> Judged:
         weakened=_texts(facts, "weakened"),
         digest=str(facts.get("digest")),
         hidden=_count(facts, "hidden"),
+        unread=_texts(facts, "unread"),
     )
 
 
@@ -137,6 +149,10 @@ def _lines(diff: str) -> Iterator[_Line]:
         hunk, old, new = _HUNK.match(line), 0, 0
         if hunk:
             old, new = (int(count or 1) for count in hunk.groups())
+        elif line.startswith(_HEAD):
+            path = _head_path(line.removeprefix(_HEAD))
+        elif line.startswith(_KEPT):
+            yield _Line(path, "", "")  # nothing else may say that it was there: no hunk follows
         elif line.startswith(_OLD):
             path = _path(line.removeprefix(_OLD))
             yield _Line(path, "", "")
@@ -147,6 +163,12 @@ def _lines(diff: str) -> Iterator[_Line]:
 def _path(named: str) -> str:
     """Read the path after `--- `, empty for a new file; unusual signs of it are quoted by git."""
     name = unquoted(named.removesuffix("\t"))
+    return name.removeprefix("a/") if name.startswith("a/") else ""
+
+
+def _head_path(named: str) -> str:
+    """Read the path of a file's head, which names it twice: git was asked for no renames."""
+    name = unquoted(named[: len(named) // 2])
     return name.removeprefix("a/") if name.startswith("a/") else ""
 
 
@@ -166,6 +188,7 @@ def said_of(judged: Judged, named: Iterable[str]) -> list[str]:
     """Say why people decide on a diff; `named`: paths about which that is said already."""
     found = [f"removes {judged.lost_tests} tests"] if judged.lost_tests else []
     found += [f"weakens {path}" for path in judged.weakened if path not in set(named)]
+    found += [f"{path} is not shown as text" for path in judged.unread]
     if judged.hidden:
         found.append(f"{judged.hidden} lines of this diff are not shown")
     return found

@@ -92,9 +92,11 @@ def commands_of(task: Task) -> tuple[tuple[str, ...], ...]:
     return tuple(dict.fromkeys(argv for argv in given if argv))
 
 
-def checks_of(task: Task) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that judge a task."""
-    return tuple(item.check for item in task.criteria if item.check)
+def checks_of(task: Task, tests: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], ...]:
+    """Give the commands that judge a task: its criteria's, and its own tests or else `tests`."""
+    own = read_argv(task.payload.get("test"), '"test"') or tests
+    checks = tuple(item.check for item in task.criteria if item.check)
+    return (*checks, own) if own else checks
 
 
 def plan_of(
@@ -137,12 +139,14 @@ def diff_plan_of(
     diff: str,
     judged: Judged,
     doubts: Sequence[str] = (),
+    tests: tuple[str, ...] | None = None,
 ) -> Plan:
     """Compose the second gate: exactly this diff, from exactly this base to this head.
 
-    `diff` is what people read, `judged` what the rules found in the one that git gave.
+    `diff` is what people read, `judged` what the rules found in the one that git gave, `tests`
+    the command that is configured for tests.
     """
-    assessed = assess_diff(planned, policy, files, judged, checks_of(task), doubts)
+    assessed = assess_diff(planned, policy, files, judged, checks_of(task, tests), doubts)
     body: dict[str, object] = {
         "task": str(task.id),
         "head": head,

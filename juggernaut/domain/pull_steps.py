@@ -49,7 +49,7 @@ MENDING: Final = frozenset({Move.CHECKS, Move.REMARKS, Move.SENT_BACK})
 class PullState:
     """What is recorded of a task's pull request: our head, and the keys that were dealt with.
 
-    `edited`: somebody changed the text of the task, before or after.
+    `edited`: somebody changed the text of the task since the attempt began that pushed that head.
     """
 
     number: int

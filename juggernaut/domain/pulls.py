@@ -37,7 +37,10 @@ class ReviewState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A commit on a task's branch, measured by git and not by the agent."""
+    """A commit on a task's branch, measured by git and not by the agent.
+
+    `before`: the changed paths that base has; `unread`: those whose content is no text.
+    """
 
     head: Sha
     base: Sha
@@ -45,6 +48,8 @@ class Change:
     files: tuple[str, ...]
     added: int
     removed: int
+    before: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

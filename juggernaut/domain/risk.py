@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from juggernaut.domain.diffs import Judged, judge_diff, said_of
 from juggernaut.domain.digest import digest_of
 from juggernaut.domain.errors import ConfigError, InvalidInput
+from juggernaut.domain.judging import named_judges
 from juggernaut.domain.model import Digest, Json, Risk, Task, highest
 from juggernaut.domain.network import NETWORK_SCHEMA, Allowed, read_network
 from juggernaut.domain.schema import check_schema
@@ -196,9 +197,8 @@ def assess_diff(
     judged = judge_diff(diff) if isinstance(diff, str) else diff
     found = [(planned, "the plan")]
     found += _path_floors(files, policy)
-    judges = {part.partition("::")[0].removeprefix("./") for argv in checks for part in argv}
-    named = judges & set(judged.before) & set(files)
-    for path in sorted(named):
+    named = named_judges(checks, files, judged.before)
+    for path in named:
         found.append((Risk.HIGH, f"changes {path}, which judges this task"))
     found += [(Risk.HIGH, said) for said in said_of(judged, named)]
     found += [(Risk.HIGH, doubt) for doubt in doubts]

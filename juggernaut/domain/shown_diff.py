@@ -29,6 +29,10 @@ _LED: Final = (
 )
 _KEY: Final = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
 _KEY_LINE: Final = re.compile("[A-Za-z0-9+/=]{40,}")
+_ONLY_KEY: Final = re.compile(r"[\s\"'#*/]*[A-Za-z0-9+/=]{40,}(?:\\n)?[\"',;+\\\s]*")
+_NAME: Final = re.compile(r"sk(?:[-_](?:[a-z]{1,12}|[0-9]{1,4}))+")
+# So many bytes in a row, written out, are nothing that people can read.
+_BYTES: Final = re.compile("(?:<0x[0-9A-F]{2}>){4}")
 _NEXT_FILE: Final = "diff --git "
 
 
@@ -43,10 +47,12 @@ def show_diff(
         hidden += text.count(form) * (ends + 1) if ends else 0
         text = text.replace(form, MASK + "\n" * ends)
     for token in LINE_TOKENS:
-        text = token.sub(MASK, text)
+        text = token.sub(_mask_token, text)
     for led in _LED:
         text = led.sub(rf"\1{MASK}", text)
-    text, cut = _bounded(_without_keys(text), limit)
+    text, masked = _without_keys(text)
+    hidden += masked + sum(_BYTES.search(line) is not None for line in text.split("\n"))
+    text, cut = _bounded(text, limit)
     return text, hidden + cut
 
 
@@ -63,19 +69,34 @@ def _whole_lines(diff: str, found: Iterable[str]) -> tuple[str, int]:
     return "\n".join(lines), hidden
 
 
-def _without_keys(text: str) -> str:
-    """Mask what looks like a key between the lines that begin and end a private one."""
+def _without_keys(text: str) -> tuple[str, int]:
+    """Mask what looks like a key between the lines that begin and end a private one.
+
+    Counts the masked lines that may be something else: where no end follows in that file, or
+    more stands in the line than a key's own lines have.
+    """
     if not _KEY.search(text):
-        return text
-    lines, inside = text.split("\n"), False
+        return text, 0
+    lines, inside, hidden = text.split("\n"), False, 0
+    open_lines = 0  # masked since the last beginning, and no end yet
     for number, line in enumerate(lines):
         marks = [mark[1] for mark in _KEY.finditer(line)]
-        inside = inside and not line.startswith(_NEXT_FILE)
+        if line.startswith(_NEXT_FILE):
+            inside, hidden, open_lines = False, hidden + open_lines, 0
         if inside or "BEGIN" in marks:
             lines[number] = line[:1] + _KEY_LINE.sub(MASK, line[1:])
+            if lines[number] != line:
+                plain = _ONLY_KEY.fullmatch(line[1:]) is not None
+                hidden, open_lines = hidden + (not plain), open_lines + plain
         if marks:
             inside = marks[-1] == "BEGIN"
-    return "\n".join(lines)
+            open_lines = open_lines if inside else 0
+    return "\n".join(lines), hidden + open_lines
+
+
+def _mask_token(found: re.Match[str]) -> str:
+    """Mask a token, and no name of words that begins like one: it may be what is run."""
+    return found[0] if _NAME.fullmatch(found[0]) else MASK
 
 
 def _bounded(text: str, limit: int) -> tuple[str, int]:

@@ -21,26 +21,27 @@ from juggernaut.domain.errors import (
 )
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import TITLE_CHARS
-from juggernaut.domain.model import Json, Sha, Task
+from juggernaut.domain.model import Json, Sha
 from juggernaut.domain.plans import asked_of, feedback_of
 from juggernaut.domain.pull_rules import commit_text
 from juggernaut.domain.pulls import Change, Pull
 from juggernaut.domain.redact import mask_known, shorten
 from juggernaut.lifecycle import fork, handoff, quality, record
 from juggernaut.lifecycle.attempt import Attempt
-from juggernaut.lifecycle.draft import (
-    Draft,
-    GoOn,
-    Landed,
-    branch_of,
-    draft_of,
-    pull_title,
-    read_draft,
-)
+from juggernaut.lifecycle.draft import Draft, GoOn, Landed, branch_of, draft_of, pull_title
 from juggernaut.lifecycle.drive import drive, notes_of
 from juggernaut.lifecycle.effect import once, recall_effect
+from juggernaut.lifecycle.pushed import again_key, push_key, recall_draft
 from juggernaut.lifecycle.unfetched import say_unfetched
-from juggernaut.lifecycle.waits import closed, merged_early, moved, not_queued, queued, row_lock
+from juggernaut.lifecycle.waits import (
+    closed,
+    merged_early,
+    merged_elsewhere,
+    moved,
+    not_queued,
+    queued,
+    row_lock,
+)
 from juggernaut.ports import Asker, Workspace
 
 CHECK_NAME = "juggernaut/verify"
@@ -62,21 +63,15 @@ async def find_draft(attempt: Attempt) -> Draft | Landed | None:
         return None
     if pull.state == "closed":
         await closed(attempt, pull)
-    key = _push_key(attempt.task, pull.head_sha)
-    await _check_ours(attempt, pull, key)
-    facts = await recall_effect(attempt, "push", key)
-    draft = None if facts is None else read_draft(facts)
+    await _check_ours(attempt, pull)
+    draft = await recall_draft(attempt, pull.head_sha)
     answers = draft is not None and await _answers(attempt, draft)
     if pull.state != "merged":
         return draft if answers else None
     if draft is None or pull.merged_sha is None:
-        await attempt.block(
-            f"pull request #{pull.number} was merged at {pull.head_sha}, which this task"
-            " did not push",
-            "a person: look at the merge, then cancel the task or open a new one",
-        )
+        await merged_elsewhere(attempt, pull)
     if not answers:
-        await merged_early(attempt, pull)
+        await merged_early(attempt, pull, bool(draft.asked))
     return Landed(draft, pull, pull.merged_sha)
 
 
@@ -308,9 +303,12 @@ async def push(
         return draft.facts()
 
     request = {"branch": branch, "head": draft.head, "expected": expected}
-    key = _push_key(attempt.task, draft.head)
+    key = push_key(attempt.task, draft.head)
     # Commits alike of one second are one commit, and somebody may have pushed over the first.
     await once(attempt, "push", key, request, look_up=look_up, perform=perform, lasts=False)
+    if expected == draft.head:
+        key = again_key(attempt, draft.head)
+        await once(attempt, "push", key, request, look_up=look_up, perform=perform)
     faults.reach("push.done")
     store = attempt.services.store
     attempt.holds(await store.note_files(attempt.lease, repo, draft.files))
@@ -330,7 +328,7 @@ async def _answers(attempt: Attempt, draft: Draft) -> bool:
     return False
 
 
-async def _check_ours(attempt: Attempt, pull: Pull, key: str) -> None:
+async def _check_ours(attempt: Attempt, pull: Pull) -> None:
     """Block the task when somebody else pushed to the branch of a pull request that we opened.
 
     Once a person gave the task back, what they saw there may be written over.
@@ -339,7 +337,7 @@ async def _check_ours(attempt: Attempt, pull: Pull, key: str) -> None:
     known = await store.pull_state(task.id)
     if pull.state != "open" or known is None or known.head == pull.head_sha:
         return
-    if await store.pushed(task.id, key) is None:
+    if await store.pushed(task.id, push_key(task, pull.head_sha)) is None:
         await moved(attempt, pull)
 
 
@@ -364,11 +362,6 @@ async def _nothing() -> Json | None:
 def _check_key(head: Sha, passed: bool) -> str:
     """Name the verifier's answer at one commit."""
     return f"{CHECK_NAME}@{head}:{'passed' if passed else 'failed'}"
-
-
-def _push_key(task: Task, head: Sha) -> str:
-    """Name the push of one commit."""
-    return f"{branch_of(task)}@{head}"
 
 
 def _pull_facts(pull: Pull) -> dict[str, object]:

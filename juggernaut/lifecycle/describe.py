@@ -17,7 +17,8 @@ from juggernaut.lifecycle.verify import Verification
 async def assess(attempt: Attempt, draft: Draft, report: Verification) -> Assessment:
     """Give the risk of a verified draft, with the factors of its plan first."""
     plan = await gate.compose(attempt)
-    policy, checks = attempt.services.policy, checks_of(attempt.task)
+    policy = attempt.services.policy
+    checks = checks_of(attempt.task, attempt.services.settings.test_argv)
     found = assess_diff(plan.risk, policy, draft.files, draft.judged, checks, report.doubts)
     return replace(found, factors=tuple(dict.fromkeys([*plan.factors, *found.factors])))
 

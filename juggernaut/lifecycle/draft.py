@@ -37,7 +37,7 @@ class Draft:
     def answers(self, task: Task, repo: str, edited: bool) -> bool:
         """Say whether it was written for this text, after everything that people sent back.
 
-        `edited`: the text was changed some day, so a draft without a digest is of another one.
+        `edited`: the text was changed since, so a draft without a digest is of another one.
         """
         same = self.asked == asked_of(task, repo) if self.asked else not edited
         return same and self.agent.get("answers", 0) == len(feedback_of(task.payload))
@@ -103,7 +103,7 @@ def draft_of(change: Change, head: Sha, agent: Json, secrets: Iterable[Secret]) 
         added=change.added,
         removed=change.removed,
         diff=shown,
-        judged=judge_diff(change.diff, hidden),
+        judged=judge_diff(change.diff, hidden, change.before, change.unread),
         agent=agent,
     )
 

@@ -50,7 +50,8 @@ async def pass_diff(attempt: Attempt, draft: Draft, doubts: Sequence[str]) -> bo
     """
     task, policy = attempt.task, attempt.services.policy
     planned = (await compose(attempt)).risk
-    checks = checks_of(task)
+    tests = attempt.services.settings.test_argv
+    checks = checks_of(task, tests)
     itself = assess_diff(Risk.LOW, policy, draft.files, draft.judged, checks, doubts).risk
     if planned is not Risk.CRITICAL and risk_rank(itself) < risk_rank(Risk.HIGH):
         return False
@@ -64,6 +65,7 @@ async def pass_diff(attempt: Attempt, draft: Draft, doubts: Sequence[str]) -> bo
         diff=draft.diff,
         judged=draft.judged,
         doubts=doubts,
+        tests=tests,
     )
     await _pass(attempt, Gate.DIFF, found)
     return True

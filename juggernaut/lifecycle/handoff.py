@@ -14,6 +14,7 @@ from juggernaut.domain.errors import ForgeError, InvalidInput
 from juggernaut.domain.exchange import AgentRequest, AgentResult
 from juggernaut.domain.limits import LOG_MESSAGE_CHARS
 from juggernaut.domain.model import Json
+from juggernaut.domain.plans import asked_of
 from juggernaut.domain.pulls import Change
 from juggernaut.domain.redact import shorten
 from juggernaut.lifecycle.attempt import Attempt
@@ -21,6 +22,9 @@ from juggernaut.lifecycle.effect import once
 from juggernaut.ports import Workspace
 
 ACTION = "handoff"
+EARLIER = (
+    "The task was changed after this hand-off was written: where the two differ, the task counts."
+)
 
 
 async def take_up(attempt: Attempt, request: AgentRequest) -> AgentRequest:
@@ -32,6 +36,9 @@ async def take_up(attempt: Attempt, request: AgentRequest) -> AgentRequest:
     if left.get("diff"):
         said += f"\n\nIts unverified changes, which are not in the work tree:\n{left['diff']}"
     framed = attempt.framed(said, "the hand-off of an earlier attempt")
+    # One of before that was kept says nothing of its text.
+    if left.get("asked", asked := asked_of(attempt.task, attempt.repo)) != asked:
+        framed = f"{EARLIER}\n\n{framed}"
     return replace(request, prompt=f"{request.prompt}\n\n{framed}")
 
 
@@ -44,6 +51,7 @@ async def leave(
 ) -> None:
     """Keep the work of an agent that stopped at a bound, and log its note."""
     facts: dict[str, object] = {"reason": result.reason, "branch": branch, "turns": result.turns}
+    facts["asked"] = asked_of(attempt.task, attempt.repo)
     try:
         change = await workspace.commit(f"Work in progress, not verified\n\n{attempt.task.id}\n")
         wrong = refuse(change.files) if change else None

@@ -76,15 +76,28 @@ async def moved(attempt: Attempt, pull: Pull) -> NoReturn:
     )
 
 
-async def merged_early(attempt: Attempt, pull: Pull) -> NoReturn:
-    """Block the task: what was merged is not what it asks for now, and no merge is undone."""
+async def merged_elsewhere(attempt: Attempt, pull: Pull) -> NoReturn:
+    """Block the task: what was merged was written by somebody else, and nobody reports it."""
+    await attempt.block(
+        f"pull request #{pull.number} was merged at {pull.head_sha}, which this task did not push",
+        "a person: look at the merge, then cancel the task or open a new one; or, if it was"
+        " reported before an edit, write the words of then back, and SELECT"
+        f" retry_task('{attempt.task.id}')",
+    )
+
+
+async def merged_early(attempt: Attempt, pull: Pull, told: bool) -> NoReturn:
+    """Block the task: what was merged is not what it asks for now, and no merge is undone.
+
+    `told`: the ledger knows which text it was written for, so that the same words prove it.
+    """
     task = attempt.task.id
+    back = f"; or write its words back as they were, then SELECT retry_task('{task}')"
     await attempt.block(
         f"merged for an earlier text: pull request #{pull.number} ({pull.merged_sha}) was written"
         " before the task was changed or sent back",
         f"a person: SELECT cancel_task('{task}', 'merged for an earlier text'), and add what is"
-        " left as a task of its own; or write its words back as they were, then SELECT"
-        f" retry_task('{task}')",
+        f" left as a task of its own{back if told else ''}",
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +144,25 @@ def test_room_goes_to_the_columns_that_need_it() -> None:
     assert widths_for(50, heads, [row]) == [8, 5, 12, 12]
     assert widths_for(49, heads, [row]) is None
     assert widths_for(20, ["id"], [["漢字" * 4]]) == [16]
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "shown"),
+    [
+        ("Asia/Tokyo", "9999-12-31T23:59:59+00:00", "9999-12-31 23:59:59+00:00"),
+        ("America/New_York", "0001-01-01T00:00:00+00:00", "0001-01-01 00:00:00+00:00"),
+        ("Asia/Tokyo", "2026-01-01T00:00:00+00:00", "2026-01-01 09:00:00"),
+    ],
+)
+def test_the_last_and_first_days_are_shown_in_utc(
+    monkeypatch: pytest.MonkeyPatch, zone: str, at: str, shown: str
+) -> None:
+    """They have no local time in every zone; other times are those of the reader."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert cell(datetime.fromisoformat(at)) == shown
+        finally:
+            patched.undo()
+            time.tzset()

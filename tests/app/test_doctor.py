@@ -32,6 +32,7 @@ def facts(**changed: object) -> ServerFacts:
         "approver": False,
         "may_drop": True,
         "clock_gap": 0.1,
+        "room": 97,
         "grants": {"executor": ("code",)},
     }
     return ServerFacts(**{**values, **changed})  # type: ignore[arg-type]

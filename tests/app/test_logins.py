@@ -8,7 +8,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from juggernaut.app.logins import create_login, drop_login, limit_login, list_logins, url_of
+from juggernaut.app.logins import (
+    create_login,
+    drop_login,
+    limit_login,
+    list_logins,
+    url_of,
+    usual,
+)
 from juggernaut.domain.errors import ConfigError, InvalidInput
 from tests.app.cli_process import call
 from tests.fixtures_postgres import Database
@@ -39,7 +46,9 @@ async def test_the_url_alone_stands_on_standard_output(
         await connection.close()
     ended = await call(tmp_path, "login", "list", "--json", DATABASE_URL=database.url)
     listed = {row["name"]: row for row in ended.rows()}[name]
-    assert (listed["kind"], listed["connections"], listed["most"]) == ("worker", 0, 100)
+    assert (listed["kind"], listed["connections"]) == ("worker", 0)
+    assert isinstance(most := listed["most"], int)
+    assert 8 <= most <= usual("worker", 1000)
     ended = await call(tmp_path, "login", "drop", name, DATABASE_URL=database.url)
     assert ended.code == 0
     with pytest.raises(asyncpg.InvalidPasswordError):

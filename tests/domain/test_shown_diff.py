@@ -72,7 +72,7 @@ def test_secrets_are_masked_within_their_lines() -> None:
         f"+d = 'postgres://u:{MASK}@h/db'; i()\n+e = f'postgres://u:{{fake}}@h'\n"
         f"-----BEGIN RSA PRIVATE KEY-----\n+{MASK}\n+j()\ndiff --git a/x b/x\n+{KEY_LINE}\n"
     )
-    assert hidden == 0
+    assert hidden == 1  # of that key no end is there: it may be something else
     parted = (
         "+x\n+b = 'FAKE-can\u200bary-0123\x1b[1m456789'\n+FAKE-first-line\nFAKE-second-line\n+y"
     )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from juggernaut.adapters.forges import git
 from tests.fakes.puppets import PuppetAgent
 from tests.flow.pull_people import CI, LocalPeople, look_now, parked, people
 from tests.governance.conftest import plain
@@ -16,6 +17,7 @@ from tests.roles.conftest import bench
 
 __all__ = ["bench", "people", "plain"]
 
+ONE_SECOND = {"GIT_AUTHOR_DATE": "@1700000000 +0000", "GIT_COMMITTER_DATE": "@1700000000 +0000"}
 EARLIER = "merged for an earlier text"
 REWORD = "UPDATE governance_tasks SET title = $2, description = $2 WHERE id = $1"
 BLUE, RED = "paint it blue", "red, and never blue"
@@ -136,21 +138,81 @@ async def test_a_reported_merge_of_the_old_text_proves_nothing(
     await is_blocked(bench, task)
     await bench.approver.execute("SELECT retry_task($1)", task)
     assert await bench.work("executor") == "parked"
-    assert (await bench.task(task))["status"] == "blocked"
+    row = await bench.task(task)
+    assert row["status"] == "blocked"
+    assert "write the words of then back" in row["blocked_owner"]
+    assert await reworded(bench, task, BLUE) == "blocked"
+    await bench.approver.execute("SELECT retry_task($1)", task)
+    while await bench.work("executor") == "parked":
+        await bench.approve(task)
+    assert (await bench.task(task))["status"] == "completed"
+    assert await bench.rows("SELECT * FROM juggernaut.reported_texts") == []
 
 
-@pytest.mark.parametrize("edited", [False, True])
-async def test_a_draft_of_before_digests(bench: Bench, people: LocalPeople, edited: bool) -> None:
-    """It goes on where nobody ever changed the task, and is written anew where somebody did."""
+@pytest.mark.parametrize("edited", [None, "before", "after"])
+async def test_a_draft_of_before_digests(
+    bench: Bench, people: LocalPeople, edited: str | None
+) -> None:
+    """It goes on where nobody changed the task since, and is written anew where somebody did."""
     agent = painter(bench)
-    task = await blue(bench, people)
+    await people.protect([CI])
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA, title=RED)
+    if edited == "before":
+        await reworded(bench, task, BLUE)
+    assert await bench.work("executor") == "parked"
+    await forget_texts(bench)
     await people.ci(task, CI, passed=True)
-    await bench.operator.execute(
-        "UPDATE juggernaut.effects SET result = result - 'asked' WHERE kind = 'push'"
-    )
-    if edited:
+    if edited == "after":
         assert await reworded(bench, task) == "pending"
     else:
         await look_now(bench)
-    assert await bench.work("executor") == ("parked" if edited else "completed")
-    assert len(agent.requests) == 1 + edited
+    assert await bench.work("executor") == ("parked" if edited == "after" else "completed")
+    assert len(agent.requests) == 1 + (edited == "after")
+
+
+async def test_a_merge_of_before_digests_names_what_helps(
+    bench: Bench, people: LocalPeople
+) -> None:
+    """Nobody can say which words it was written for, so writing them back is not advised.
+
+    The same login edits before and after the draft: the newest edit counts.
+    """
+    painter(bench)
+    await people.protect([CI])
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA, title=RED)
+    await reworded(bench, task, BLUE)
+    assert await bench.work("executor") == "parked"
+    await forget_texts(bench)
+    await people.ci(task, CI, passed=True)
+    await people.merge(task)
+    assert await reworded(bench, task) == "pending"
+    assert await bench.work("executor") == "parked"
+    await is_blocked(bench, task)
+    assert "retry_task" not in (await bench.task(task))["blocked_owner"]
+
+
+async def test_one_commit_may_answer_two_texts(
+    bench: Bench, people: LocalPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commits alike of one second are one commit; it is not dropped and written a third time."""
+    opened = git._opened
+    monkeypatch.setattr(git, "_opened", lambda env, access: {**opened(env, access), **ONE_SECOND})
+    agent = PuppetAgent({"slug.py": GOOD_SLUG})
+    bench.use(agent=agent)
+    await people.protect([CI])
+    task = await parked(bench)
+    await bench.operator.execute(
+        "UPDATE governance_tasks SET description = $2 WHERE id = $1", task, BLUE
+    )
+    assert await bench.work("executor") == "parked"
+    await people.ci(task, CI, passed=True)
+    await look_now(bench)
+    assert await bench.work("executor") == "completed"
+    assert len(agent.requests) == 1 + 1
+
+
+async def forget_texts(bench: Bench) -> None:
+    """Let the ledger be the one of a version that kept no digest of what was asked."""
+    await bench.operator.execute(
+        "UPDATE juggernaut.effects SET result = result - 'asked' WHERE kind = 'push'"
+    )

@@ -87,7 +87,7 @@ async def test_what_is_in_nobodys_way_is_no_hold(scene: Scene) -> None:
         "SELECT juggernaut.effect_lock_v1($1, $2, $3)", lease.task_id, lease.fence, lease.secret
     )
     waiting = asyncio.create_task(  # behind the effect lock: that is nobody's fault
-        watchdog.execute("BEGIN; SELECT 1 FROM governance_tasks ORDER BY status DESC FOR UPDATE")
+        watchdog.execute("BEGIN; SELECT 1 FROM governance_tasks WHERE NOT ready FOR UPDATE")
     )
     await asyncio.sleep(0.1)
     await swept(await scene.database.connect(scene.rival))

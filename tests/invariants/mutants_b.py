@@ -46,7 +46,7 @@ ORDER = (
     Mutant(
         "a reservation is not given back",
         "settle",
-        r"SET reserved_usd = reserved_usd - c\.reserved_usd,",
+        r"SET reserved_usd = greatest\(reserved_usd - c\.reserved_usd, 0\),",
         "SET",
     ),
 )
@@ -67,7 +67,7 @@ ADVERSARY = (
     Mutant(
         "calls are free",
         "settle",
-        r"spent_usd = least.*?c\.reserved_usd\)\)",
+        r"spent_usd = least.*?c\.reserved_usd, 0\)\)",
         "spent_usd = spent_usd",
     ),
     Mutant(

@@ -88,7 +88,7 @@ async def test_a_huge_title_is_refused(scene: Scene) -> None:
     await scene.raw_worker(worker, "raw")
     task = await scene.swarm.add(risk_level="high", task_type="test")
     await worker.execute("SELECT request_approval($1, 'raw', $2)", task, "R" * 1_000_000)
-    assert len((await shown(scene, task))["reason"]) == 2_000
+    assert 1_000 < len((await shown(scene, task))["reason"]) <= 2_000
 
 
 @pytest.mark.parametrize("mutant", MUTANTS["a7"], ids=lambda mutant: mutant.name)

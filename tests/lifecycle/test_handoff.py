@@ -15,6 +15,7 @@ from juggernaut.adapters.llm.prices import PriceList
 from juggernaut.coder.loop import BuiltinAgent
 from juggernaut.domain.exchange import ModelReply, ModelRequest
 from juggernaut.domain.purse import Landing
+from juggernaut.lifecycle import handoff
 from juggernaut.lifecycle.attempt import Attempt
 from juggernaut.lifecycle.budget import Purser
 from tests.adapters.agents.program import puppet_program
@@ -71,8 +72,22 @@ async def test_an_empty_purse_lands_blocks_and_goes_on(bench: Bench) -> None:
     assert await bench.work("executor") == "completed"
     assert LEFT in again.requests[0].messages[0].text
     assert '"+"' in again.requests[0].messages[0].text
+    assert handoff.EARLIER not in again.requests[0].messages[0].text
     assert len(model.requests) == 3
     assert await bench.rows("SELECT * FROM law_violations") == []
+
+
+async def test_a_hand_off_of_an_earlier_text_says_so(bench: Bench) -> None:
+    """The note is read, and so is that the task was changed after it."""
+    use(bench, SPOIL)
+    task = await bench.add_task("code", acceptance_criteria=CRITERIA, budget_usd=Decimal("0.0239"))
+    assert await bench.work("executor") == "parked"
+    await bench.operator.execute("UPDATE governance_tasks SET title = 'x' WHERE id = $1", task)
+    again = use(bench, EDIT, FINISH)
+    await bench.operator.execute("SELECT set_budget($1, 1.00)", f"task:{task}")
+    assert await bench.work("executor") == "completed"
+    text = again.requests[0].messages[0].text
+    assert text.index(handoff.EARLIER) < text.index(LEFT)
 
 
 async def test_an_empty_purse_pays_the_note_of_a_program(bench: Bench, tmp_path: Path) -> None:

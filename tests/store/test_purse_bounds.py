@@ -168,16 +168,18 @@ async def test_one_bad_call_keeps_no_other_waiting(scene: Scene) -> None:
         claim = await scene.claimed(name, budget_usd=1)
         calls[name] = await reserve(scene, claim)
     scope = f"task:{claim.task.id}"
-    await scene.operator.execute("UPDATE budgets SET reserved_usd = 0 WHERE scope = $1", scope)
+    await scene.operator.execute(
+        f"ALTER TABLE budgets ADD CONSTRAINT cursed CHECK (scope <> '{scope}' OR spent_usd = 0)"
+    )
     await scene.operator.execute(NOW)
     await scene.expire()
     swept = await scene.swarm.store.sweep()
     assert (swept["expired"], swept["written_off"]) == (2, 1)
     (error,) = errors(swept)
     assert (error["duty"], error["of"]) == ("write-offs", str(calls["w2"]))
-    assert "budgets_reserved_usd_check" in error["message"]
+    assert "cursed" in error["message"]
     assert await alerts(scene, "sweep_error") == ["write-offs"]
-    await scene.operator.execute("UPDATE budgets SET reserved_usd = 0.1 WHERE scope = $1", scope)
+    await scene.operator.execute("ALTER TABLE budgets DROP CONSTRAINT cursed")
     swept = await scene.swarm.store.sweep()
     assert (swept["written_off"], swept["errors"]) == (1, [])
     assert await alerts(scene, "sweep_error") == []

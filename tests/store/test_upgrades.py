@@ -47,7 +47,7 @@ async def test_a_request_that_shows_too_little_is_taken_back(
 
 
 async def test_what_was_lawful_breaks_no_law(empty_database: Database, tmp_path: Path) -> None:
-    """An operator allowed fewer attempts than were made, while that could be done."""
+    """An operator allowed fewer attempts than were made, and a budget that made no purse."""
     await migrate(empty_database.url, until(tmp_path, 33))
     async with fresh_login(empty_database, "juggernaut_worker") as login:
         async with open_swarm(empty_database, login) as swarm:
@@ -56,8 +56,29 @@ async def test_what_was_lawful_breaks_no_law(empty_database: Database, tmp_path:
             await swarm.store.fail((await swarm.claim_one(session)).lease, "c", "m", retry_after=0)
             await swarm.operator.execute("UPDATE governance_tasks SET run_after = NULL")
             await swarm.claim_one(session)
-            await swarm.operator.execute("UPDATE governance_tasks SET max_attempts = 1")
+            await swarm.operator.execute(
+                "UPDATE governance_tasks SET max_attempts = 1, budget_usd = 2"
+            )
         await migrate(empty_database.url, MIGRATIONS)
     operator = await empty_database.connect()
     assert await operator.fetchval("SELECT attempts FROM governance_tasks WHERE id = $1", task) == 2
     assert await operator.fetch("SELECT law FROM law_violations") == []
+
+
+async def test_the_newest_edit_of_before_is_known(empty_database: Database, tmp_path: Path) -> None:
+    """A login was kept with its first edit only; the events know the later one."""
+    await migrate(empty_database.url, until(tmp_path, 41))
+    async with fresh_login(empty_database, "juggernaut_worker") as login:
+        async with open_swarm(empty_database, login) as swarm:
+            task = await swarm.add()
+            for column in ("title", "description", "priority"):
+                edit = f"UPDATE governance_tasks SET {column} = 'high' WHERE id = $1"
+                await swarm.operator.execute(edit, task)
+        await migrate(empty_database.url, MIGRATIONS)
+    operator = await empty_database.connect()
+    newest = """
+    SELECT v.after ? 'description' FROM juggernaut.editors e
+      JOIN juggernaut.events v ON v.at = e.edited_at
+     WHERE e.task_id = $1
+    """
+    assert await operator.fetchval(newest, task) is True

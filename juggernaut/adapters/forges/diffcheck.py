@@ -20,6 +20,11 @@ GONE: Final = "000000"
 GIT_TWIN: Final = re.compile(r"(?:\.git|git~\d+)[. ]*(?::.*)?")
 MODULES_TWIN: Final = re.compile(r"(?:\.gitmodules|gitmod~\d+)[. ]*(?::.*)?")
 IGNORED_BY_HFS: Final = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+# What a browser shows and nothing runs by its name; svg is text.
+PICTURE: Final = re.compile(r".+\.(?:png|jpe?g|gif|webp|avif|bmp|ico|tiff?)", re.IGNORECASE)
+PLAIN_FILE: Final = "100644"
+UNREADABLE: Final = re.compile("[\0\udc80-\udcff]")
+TEXT_SHARE: Final = 10  # in text, at most one sign of so many is no letter
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 SHOWN_CHARS: Final = 200
 
@@ -128,3 +133,28 @@ def links_of(entries: Collection[Entry]) -> tuple[Entry, ...]:
 def files_of(entries: Collection[Entry]) -> tuple[Entry, ...]:
     """Give the entries that are there after the change."""
     return tuple(entry for entry in entries if entry.new_mode != GONE)
+
+
+def pictures_of(entries: Collection[Entry]) -> frozenset[str]:
+    """Name what is a picture by its name, and can never be run."""
+    return frozenset(
+        entry.path
+        for entry in entries
+        if PICTURE.fullmatch(entry.path) and {entry.old_mode, entry.new_mode} <= {PLAIN_FILE, GONE}
+    )
+
+
+def is_mostly_text(raw: bytes) -> bool:
+    """Say whether people can read it, but for some bytes."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return len(UNREADABLE.findall(text)) * TEXT_SHARE <= len(text)
+
+
+def readable_text(raw: bytes) -> str:
+    r"""Decode a text with NULs and bytes that are no UTF-8, each written out: none is lost.
+
+    >>> readable_text(b"a\0\xe9")
+    'a<0x00><0xE9>'
+    """
+    text = raw.decode("utf-8", "surrogateescape")
+    return UNREADABLE.sub(lambda sign: f"<0x{ord(sign[0]) & 0xFF:02X}>", text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -96,8 +97,7 @@ class Worktree:
                 stdin=message.encode(),
             )
         )
-        files, added, removed = await self._numstat(head)
-        return Change(head, self.base, await self._diff(head), files, added, removed)
+        return await self._measured(head)
 
     async def landed(self) -> Change:
         """Measure the commit of this tree against its first parent; a root commit has none."""
@@ -106,9 +106,7 @@ class Worktree:
             parent = Sha(await self._ask("rev-parse", "--verify", "--quiet", f"{head}^1"))
         except ForgeError as error:
             raise InvalidInput(f"commit {head} has no parent: it changes nothing") from error
-        before = replace(self, base=parent)
-        files, added, removed = await before._numstat(head)
-        return Change(head, parent, await before._diff(head), files, added, removed)
+        return await replace(self, base=parent)._measured(head)
 
     async def _check_base(self) -> None:
         """Refuse a repository that is larger than a work tree may be, before a file is written."""
@@ -203,26 +201,68 @@ class Worktree:
             target = await self._bounded("cat-file", "blob", entry.blob, max_bytes=LINK_BYTES)
             diffcheck.check_link(entry.path, diffcheck.readable(target))
 
-    async def _numstat(self, head: Sha) -> tuple[tuple[str, ...], int, int]:
-        """Count files and lines; a binary file counts no lines."""
+    async def _measured(self, head: Sha) -> Change:
+        """Measure a commit against base: its paths by git's list, whatever their content is."""
+        raw = await self._bounded("diff-tree", "-r", "--raw", "-z", "--no-renames", self.base, head)
+        entries = diffcheck.parse_raw(raw)
+        added, removed, binary = await self._numstat(head)
+        pictures = binary & diffcheck.pictures_of(entries)
+        unread = tuple(sorted(binary - pictures))
+        return Change(
+            head=head,
+            base=self.base,
+            diff=await self._diff(head, pictures, unread),
+            files=tuple(entry.path for entry in entries),
+            added=added,
+            removed=removed,
+            before=tuple(entry.path for entry in entries if entry.old_mode != diffcheck.GONE),
+            unread=unread,
+        )
+
+    async def _numstat(self, head: Sha) -> tuple[int, int, frozenset[str]]:
+        """Count lines, and name the binary files: these count none."""
         raw = await self._bounded(
             "diff-tree", "-r", "--numstat", "-z", "--no-renames", self.base, head
         )
-        files, added, removed = [], 0, 0
+        binary, added, removed = set[str](), 0, 0
         for record in raw.split(b"\0")[:-1]:
             plus, minus, name = record.split(b"\t", 2)
-            files.append(diffcheck.readable(name))
-            added += int(plus) if plus.isdigit() else 0
-            removed += int(minus) if minus.isdigit() else 0
-        return tuple(files), added, removed
+            if not plus.isdigit():
+                binary.add(diffcheck.readable(name))
+                continue
+            added += int(plus)
+            removed += int(minus)
+        return added, removed, frozenset(binary)
 
-    async def _diff(self, head: Sha) -> str:
+    async def _diff(self, head: Sha, pictures: Collection[str], unread: Iterable[str]) -> str:
         """Give the text of the change, whole; too long is refused, never cut.
 
-        There is no work tree in this command, so that no .gitattributes of the change can hide a
-        hunk from the reader; whole blob ids bind binary files too.
+        There is no work tree in this command, and all is text to it, so that neither a
+        .gitattributes nor a NUL of the change can hide a hunk from the reader. Only pictures, and
+        what holds hardly any text, stay binary: whole blob ids bind them too.
         """
-        raw = await self._bounded(
+        plain = set(pictures)
+        for path in unread:
+            if not await self._mostly_text(head, path):
+                plain.add(path)
+        if not plain:
+            return diffcheck.readable_text(await self._patch(head, "--text"))
+        rest = [f":(exclude,literal){path}" for path in sorted(plain)]
+        only = [f":(literal){path}" for path in sorted(plain)]
+        text = await self._patch(head, "--text", paths=rest)
+        return diffcheck.readable_text(text + await self._patch(head, paths=only))
+
+    async def _mostly_text(self, head: Sha, path: str) -> bool:
+        """Say whether a binary file can be read all the same, and is short enough for that."""
+        try:
+            raw = await self._patch(head, "--text", paths=[f":(literal){path}"])
+        except InvalidInput:
+            return False
+        return diffcheck.is_mostly_text(raw)
+
+    async def _patch(self, head: Sha, *options: str, paths: Sequence[str] = ()) -> bytes:
+        """Give git's own patch of these paths, of all if there are none."""
+        return await self._bounded(
             "diff-tree",
             "-r",
             "-p",
@@ -231,10 +271,11 @@ class Worktree:
             "--no-ext-diff",
             "--no-textconv",
             "--no-color",
+            *options,
             self.base,
             head,
+            *(("--", *paths) if paths else ()),
         )
-        return raw.decode("utf-8", "replace").replace("\0", "\ufffd")
 
     async def _bounded(self, *argv: str, max_bytes: int = DIFF_BYTES) -> bytes:
         """Read about the change with the control directory alone; too much is refused."""

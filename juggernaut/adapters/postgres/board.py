@@ -124,6 +124,8 @@ async def open_board(dsn: str) -> AsyncIterator[Board]:
         )
     except _BAD_ADDRESS as error:
         raise ConfigError(f"cannot log in to {place(dsn)}: {queries.first_line(error)}") from None
+    except asyncpg.TooManyConnectionsError as error:
+        raise queries.named(error) from None
     except (asyncpg.PostgresError, *queries.UNREACHABLE) as error:
         raise DatabaseUnreachable(
             f"no answer from {place(dsn)}: {queries.first_line(error)}; {queries.START_IT}"

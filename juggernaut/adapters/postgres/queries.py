@@ -28,6 +28,11 @@ START_IT: Final = (
     "start the server, or correct the address (--dsn, DATABASE_URL or WORKER_DATABASE_URL;"
     " `juggernaut config --explain` says which holds)"
 )
+# What to do where the server answers, and has no connection left for this login.
+FREE_IT: Final = (
+    "give it more (as operator: ALTER ROLE name CONNECTION LIMIT n; `juggernaut login create"
+    " --connections n`), or each replica a login of its own; `juggernaut login list` counts them"
+)
 UNREACHABLE: Final = (
     OSError,
     TimeoutError,
@@ -85,6 +90,8 @@ def named(error: Exception) -> JuggernautError:
         return BudgetExhausted(text)
     if isinstance(error, _NOT_MIGRATED):
         return SchemaDrift(f"{text}: run `juggernaut migrate` with this version first")
+    if isinstance(error, asyncpg.TooManyConnectionsError):
+        return DatabaseUnreachable(f"no connection to PostgreSQL is free: {text}; {FREE_IT}")
     if isinstance(error, UNREACHABLE):
         return DatabaseUnreachable(f"the connection to PostgreSQL was lost: {text}")
     if isinstance(error, asyncpg.DataError):

@@ -19,11 +19,11 @@ COLUMNS = (
     *("cost_usd", "digest"),
 )
 DECIDED = ("id", "title", "status", "approved_by", "approved_at", "error_message")
-PENDING_MOST = 10_000
 DIGEST_CHARS = 12
 HEX = frozenset("0123456789abcdef")
 HOW_TO_READ = (
-    "read one whole: `juggernaut task show ID --diff`, its plan `juggernaut approvals --json`;"
+    "read one whole: `juggernaut task show ID --diff`, its part `what is asked` (or"
+    " `juggernaut approvals --json`, its plan);"
     " approve just that: `juggernaut approve ID --digest DIGEST`"
 )
 
@@ -135,10 +135,7 @@ async def pending(board: Board, start: str) -> Row:
 
 async def request_of(board: Board, task: object) -> Row | None:
     """Give the open request of a task, if there is one."""
-    for row in await board.rows("list_pending_approvals", PENDING_MOST):
-        if row["task_id"] == task:
-            return row
-    return None
+    return await board.row("show_pending_approval", task)
 
 
 def whole_digest(start: str, waiting: Row) -> str:

@@ -60,10 +60,18 @@ def cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        value = value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        value = moment(value)
     elif isinstance(value, Mapping | list | tuple):
         value = jsonlib.dumps(plain(value), ensure_ascii=False)
     return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in str(value))
+
+
+def moment(value: datetime) -> str:
+    """Give a time as people here read it; the first and last days have no local time everywhere."""
+    try:
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):
+        return value.isoformat(" ", "seconds")
 
 
 def emit(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from juggernaut.adapters.postgres.board import Board, Row
 
 LOGS_SHOWN: Final = 20
+REQUEST: Final = ("gate", "digest", "risk_level", "proposed_by", "have", "need", "reason")
 DIFF_LINES: Final = 200
 # Each list of the story: its key, and the columns of its table.
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -48,6 +49,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 QUIET: Final = frozenset(TABLES) - {"attempts", "logs"}
 TITLES: Final[Mapping[str, str]] = {
     "stages": "time per stage",
+    "plans": "plans (the worker's word)",
+    "effects": "effects (the worker's word)",
+    "checks": "checks (the worker's word)",
     "news": "checks, reviews and comments of the forge",
     "forks": "forks of this task",
     "logs": "log",
@@ -59,12 +63,18 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id, or the st
 def show(
     start: IdArgument,
     diff: Annotated[
-        bool, typer.Option("--diff", help=f"The whole diff, not its first {DIFF_LINES} lines.")
+        bool,
+        typer.Option(
+            "--diff", help=f"All of what is asked and of the diff, not {DIFF_LINES} lines."
+        ),
     ] = False,
     json: JsonFlag = False,
     dsn: DsnOption = None,
 ) -> None:
     """Tell a task's whole story: attempts, time, plan, diff, effects, checks, proof, cost, log.
+
+    What waits for a decision comes first, with its digest; plans and effects are what workers
+    wrote down, and nobody is asked to approve them.
 
     Example: `juggernaut task show 9c41 --diff`
     """
@@ -92,6 +102,7 @@ async def read_story(board: Board, task: UUID) -> Row:
     now = datetime.now(UTC)
     stages = [stage.row(now) for stage in stages_of(row, attempts, plans, effects)]
     story = {
+        "request": await board.row("show_pending_approval", task),
         "why": await board.rows("explain_task", task),
         "attempts": attempts,
         "stages": stages,
@@ -135,6 +146,7 @@ def diff_of(effects: Sequence[Row]) -> str | None:
 def tell(row: Row, story: Mapping[str, object], diff_lines: int | None) -> None:
     """Write the story for people: the task, then a section for everything that is there."""
     emit_one({name: value for name, value in row.items() if value is not None})
+    _tell_request(story["request"], diff_lines)
     if story["why"] and row["status"] != "completed":
         emit(_rows(story["why"]), ("reason", "owner", "deadline"), title="why")
     for name, columns in TABLES.items():
@@ -146,7 +158,7 @@ def tell(row: Row, story: Mapping[str, object], diff_lines: int | None) -> None:
         if name == "plans" and rows:
             _tell_plan(rows)
         if name == "effects":
-            _tell_diff(story["diff"], diff_lines)
+            _tell_text("diff of the newest push (the worker's word)", story["diff"], diff_lines)
 
 
 def _shortened(item: Row) -> Row:
@@ -172,13 +184,23 @@ def _tell_plan(plans: Sequence[Row]) -> None:
         emit_one({f"plan {name}": body[name] for name in told if body.get(name)})
 
 
-def _tell_diff(diff: object, most: int | None) -> None:
-    """Write the diff, bounded."""
-    if not isinstance(diff, str):
+def _tell_request(request: object, most: int | None) -> None:
+    """Write what waits for a decision: the text that the digest is of, and not the ledger."""
+    if not isinstance(request, Mapping):
         return
-    lines = diff.splitlines()
+    write_block("waits for a decision", ())
+    emit_one({name.replace("_", " "): request[name] for name in REQUEST})
+    _tell_text("what is asked, which the digest is of", request["plan"], most)
+    write_block("", ())
+
+
+def _tell_text(title: str, text: object, most: int | None) -> None:
+    """Write a text of many lines, bounded."""
+    if not isinstance(text, str):
+        return
+    lines = text.splitlines()
     shown = lines if most is None else lines[:most]
-    write_block("diff", shown)
+    write_block(title, shown)
     if len(shown) < len(lines):
         write_block(f"{len(lines) - len(shown)} more lines: --diff", ())
 

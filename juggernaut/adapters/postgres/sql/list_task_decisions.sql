@@ -1,5 +1,5 @@
 -- $1 task: what people were asked about it, and what each of them said.
-SELECT a.gate, coalesce(juggernaut.shown_digest(a), a.digest) AS digest, a.risk_level, a.reason,
+SELECT a.gate, a.shown_digest AS digest, a.risk_level, a.reason,
        a.need, a.status, a.requested_at, a.decided_at,
        coalesce((
          SELECT jsonb_agg(jsonb_build_object('by', d.decided_by, 'decision', d.decision,
