@@ -27,6 +27,8 @@ RESERVE = "SELECT juggernaut.reserve_v2($1, $2, $3, 'm', 'p', 'd', 0.01, 1, NULL
 async def scene(database: Database, worker_login: Login) -> AsyncIterator[Scene]:
     """A database with one login of each kind; what is in the way is a hold at once."""
     async with open_scene(database, worker_login) as made:
+        # The template may be older than `duty_late_seconds`.
+        await made.operator.execute("UPDATE juggernaut.duties SET done_at = clock_timestamp()")
         await made.operator.execute(THRESHOLD, "hold_seconds", 0)
         await made.operator.execute(THRESHOLD, "hold_times", 100)
         yield made

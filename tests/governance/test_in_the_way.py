@@ -32,6 +32,8 @@ $$
 async def scene(database: Database, worker_login: Login) -> AsyncIterator[Scene]:
     """A database where the first hold of a transaction of any age ends it."""
     async with open_scene(database, worker_login) as made:
+        # The template may be older than `duty_late_seconds`.
+        await made.operator.execute("UPDATE juggernaut.duties SET done_at = clock_timestamp()")
         await made.operator.execute(THRESHOLD, "hold_seconds", 0)
         await made.operator.execute(THRESHOLD, "hold_times", 1)
         yield made

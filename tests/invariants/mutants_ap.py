@@ -37,7 +37,8 @@ MUTANTS: Final[dict[str, tuple[Mutant, ...]]] = {
         Mutant(
             "raw: any bytes",
             "raw_claim",
-            r"AND a\.body - 'reason' = juggernaut\.raw_body\(old\)",
+            r"AND CASE WHEN jsonb_typeof\(a\.body\) = 'object' THEN a\.body - 'reason' END"
+            r" = juggernaut\.raw_body\(old\)",
             "",
         ),
     ),
