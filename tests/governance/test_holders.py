@@ -18,7 +18,8 @@ ENDED = "SELECT count(*) FROM juggernaut.events WHERE kind = 'transaction.ended'
 HIDE = "SELECT 1 FROM governance_tasks FOR UPDATE"
 SAVED = f"SAVEPOINT s; {HIDE}; RELEASE s"
 SHARED = "SELECT 1 FROM governance_tasks FOR SHARE"
-GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# Whatever asyncpg makes of a connection that was ended under it.
+GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 LATE = "UPDATE juggernaut.duties SET done_at = done_at - interval '1 hour'"
 RESERVE = "SELECT juggernaut.reserve_v2($1, $2, $3, 'm', 'p', 'd', 0.01, 1, NULL, NULL)"
 
