@@ -14,11 +14,11 @@ SEED := 1
 JOBS := logical
 SHARED := -n $(JOBS) --maxprocesses 4 --dist loadgroup --randomly-seed $(SEED)
 # Debian's PostgreSQL 15, the oldest that is promised, and the tests of what lives in a database
-# (those left out look at files and processes: forged reports, trials, children that die).
+# (those left out look at files and processes: forged reports, children that die).
 PG15 := /usr/lib/postgresql/15/bin
-PG15_TESTS := tests/store tests/privileges tests/governance tests/lifecycle tests/invariants \
+PG15_TESTS := tests/store tests/privileges tests/governance tests/invariants \
 	$(addprefix --ignore tests/,invariants/test_mutants.py invariants/test_e3.py \
-	invariants/test_e7.py invariants/test_l5.py lifecycle/test_harness.py lifecycle/test_trial.py) \
+	invariants/test_e7.py invariants/test_l5.py) \
 	tests/ports/test_forge.py tests/adapters/postgres tests/app/test_migrate.py
 
 # Where the code agents of other people are kept for their tests.
