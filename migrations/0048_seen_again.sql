@@ -45,7 +45,7 @@ LANGUAGE plpgsql SET search_path = juggernaut, pg_temp
 AS $$
 BEGIN
   PERFORM juggernaut.refuse('JG001', format('%s.%s is not emptied by TRUNCATE: that would leave no event', TG_TABLE_SCHEMA, TG_TABLE_NAME),
-                            format('DELETE FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME));
+                            format(CASE TG_TABLE_NAME WHEN 'thresholds' THEN 'UPDATE %I.%I SET value = ... WHERE name = ...' ELSE 'DELETE FROM %I.%I' END, TG_TABLE_SCHEMA, TG_TABLE_NAME));
   RETURN NULL;
 END
 $$;

@@ -67,9 +67,9 @@ async def test_who_keeps_running_work_is_ended(scene: Scene, lock: str) -> None:
     between, hostile, worker = [
         await scene.database.connect(login) for login in (scene.rival, scene.rival, scene.worker)
     ]
-    ending = (other.task_id, other.fence, other.secret)
+    ending: tuple[object, ...] = (other.task_id, other.fence, other.secret)
     if lock == "SHARE":  # beside the effect lock itself
-        ending = proof  # type: ignore[assignment]
+        ending = proof
     await hostile.execute(f"{KEEP} {lock} SKIP LOCKED")
     behind = asyncio.create_task(
         between.execute("SELECT 1 FROM governance_tasks WHERE id = $1 FOR UPDATE", ending[0])
